@@ -81,6 +81,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let start = waiting.unwrap_or_else(|| call.api.events.end());
     doc.insert("pvt_start_offset".into(), start.into());
     doc.insert("pvt_birth_events".into(), start.into());
+    doc.insert("pvt_birth_late".into(), waiting.is_some().into());
     doc.insert("pvt_birth_ledger".into(), call.api.queues.ledger_end().into());
     let write = Write { kind: Kind::Hook, id: id.to_string(), doc: Some(doc), expect: expected(call) };
     let written = call.api.state.write(vec![write]).await?;

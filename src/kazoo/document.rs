@@ -81,6 +81,7 @@ pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
         birth: Birth {
             ledger: unsigned(doc, "pvt_birth_ledger").unwrap_or(0),
             events: unsigned(doc, "pvt_birth_events").unwrap_or(0),
+            is_late: text(doc, "pvt_birth_late").flag().unwrap_or(false),
         },
         one_shot: false,
     })

@@ -108,8 +108,10 @@ impl fmt::Debug for Secret {
 pub struct Birth {
     /// The ledger's end: records of the hook start at this offset.
     pub ledger: u64,
-    /// The events log's end.
+    /// The events log's end, or the first event that had waited for the hook's account.
     pub events: u64,
+    /// Whether the hook begins at an event that had waited for its account, so before the log's end of then.
+    pub is_late: bool,
 }
 
 /// A hook; made from its document by `kazoo::hook_from_document`.

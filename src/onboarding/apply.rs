@@ -88,6 +88,7 @@ pub async fn put(
         {
             change.set.insert(field.to_owned(), place.into());
         }
+        change.set.insert("pvt_birth_late".to_owned(), waiting.is_some().into());
     }
     for batch in batches(&changes) {
         match state.mirror(batch, by).await {

@@ -32,7 +32,8 @@ pub use ledger::record::{
     AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage,
     Settlement,
 };
-pub use ledger::recover::{Recovered, RecoveredQueue, recover, recover_some};
+pub use ledger::recover::{Recovered, recover, recover_some};
+pub use ledger::recovered_queue::RecoveredQueue;
 pub use ledger::revisions::revision_tag;
 pub use ledger::tally::Tally;
 pub use ledger::writer::{LedgerError, Pushed};

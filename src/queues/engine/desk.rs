@@ -24,7 +24,7 @@ use super::timers::Timers;
 use super::unclaimed::Unclaimed;
 use crate::log::Reader;
 use crate::model::{AccountId, Hook, Job, Moment};
-use crate::queues::ledger::recover::RecoveredQueue;
+use crate::queues::ledger::recovered_queue::RecoveredQueue;
 use crate::queues::ledger::tally::Tally;
 use crate::queues::ledger::writer::Ledger;
 use crate::queues::queue::kept::Budget;

@@ -8,7 +8,7 @@ use super::line::Line;
 use super::slot::Slot;
 use super::slots::SlotId;
 use crate::model::{Account, AccountId, Birth, Family, Hook, QueueKey, Trigger};
-use crate::queues::ledger::recover::RecoveredQueue;
+use crate::queues::ledger::recovered_queue::RecoveredQueue;
 use crate::queues::rules::partitions::Partition;
 use crate::queues::rules::permits::Claim;
 use crate::state::Change;

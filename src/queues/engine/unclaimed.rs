@@ -8,7 +8,8 @@
 use super::directory::Directory;
 use crate::model::{AccountId, Hook, ReplayId};
 use crate::queues::ledger::record::{HeldEvent, QueueImage};
-use crate::queues::ledger::recover::{Recovered, RecoveredQueue};
+use crate::queues::ledger::recover::Recovered;
+use crate::queues::ledger::recovered_queue::RecoveredQueue;
 use crate::queues::rules::partitions::{Partition, Partitions};
 
 /// Queues without a slot.
@@ -51,6 +52,7 @@ impl Unclaimed {
     /// hook whose id happens to be the same.
     pub(super) fn claim(&mut self, hook: &Hook) -> Option<RecoveredQueue> {
         let owner = hook.one_shot.then_some(hook.account);
+        self.recovered.remember(hook);
         let queue = self.recovered.queues.get(&hook.id.into())?;
         let is_own = queue.image.one_shot.is_none_or(|account| Some(account) == owner);
         if is_own { self.recovered.queues.remove(&hook.id.into()) } else { None }

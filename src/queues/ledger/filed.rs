@@ -129,7 +129,7 @@ mod tests {
         #[test]
         fn a_hook_with_the_id_of_a_deleted_one_has_no_records_from_before_its_birth(id: u128, ledger in 1..100_u64, offset: u64) {
             let mut again = Hook::clone(&hook(HookId(id)));
-            again.birth = Birth { ledger, events: 5 };
+            again.birth = Birth { ledger, events: 5, is_late: false };
             let mut filed = Filed::new([Arc::new(again)], &[]);
             let tag = HookId(id).tag();
             let is_found = filed.hook_of(&record(tag, offset), &settled(QueueId(id)), |_| None).is_some();

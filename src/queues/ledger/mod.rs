@@ -2,6 +2,7 @@
 
 pub(in crate::queues) mod attempt_codec;
 pub(in crate::queues) mod attempt_record;
+mod before;
 pub(in crate::queues) mod checkpoints;
 pub(in crate::queues) mod codec;
 pub(in crate::queues) mod failing;
@@ -11,6 +12,7 @@ pub(in crate::queues) mod recent;
 pub(in crate::queues) mod record;
 pub(in crate::queues) mod recorded;
 pub(in crate::queues) mod recover;
+pub(in crate::queues) mod recovered_queue;
 pub(in crate::queues) mod revisions;
 pub(in crate::queues) mod tally;
 pub(in crate::queues) mod writer;

@@ -4,32 +4,20 @@
 //! Several shards write checkpoints of their own partitions into the same ledger. A start takes each partition from the
 //! checkpoint that covers it, so the number of shards may differ from the time before. Nothing but the ledger is read.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
+use super::before::{Before, Lately, ON_THE_WAY};
 use super::checkpoints::checkpoint_of;
-use super::record::{AttemptRecord, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage};
+use super::record::{HeldEvent, LedgerRecord, QueueImage};
+use super::recovered_queue::RecoveredQueue;
 use crate::log::{ReadError, Reader, Record};
 use crate::model::{AccountId, Hook, HookId, Moment, QueueId, ReplayId, WallTime};
-use crate::queues::queue::window::Past;
-use crate::queues::rules::fate::Fate;
 use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
-use crate::queues::rules::policy::time_asked_for;
 
 /// The records and bytes of one read.
 const BATCH_RECORDS: usize = 4096;
 const BATCH_BYTES: usize = 1 << 20;
-
-/// A queue, as of the ledger's end.
-#[derive(Debug, Clone, Default)]
-pub struct RecoveredQueue {
-    /// The image from the checkpoint, with all later records applied.
-    pub image: QueueImage,
-    /// Whether a checkpoint contains this queue. Otherwise `image.next` has no meaning. `image.partition` is `None` only if
-    /// the queue is known from a checkpoint of an earlier version alone.
-    pub placed: bool,
-    past: BTreeMap<u64, Past>,
-    settled: HashSet<u64>,
-}
 
 /// All queues, as of the ledger's end.
 #[derive(Debug, Clone)]
@@ -42,6 +30,8 @@ pub struct Recovered {
     pub held: BTreeMap<u64, HeldEvent>,
     /// The queues, in the same order in every start.
     pub queues: BTreeMap<QueueId, RecoveredQueue>,
+    /// What was settled shortly before the checkpoints.
+    before: Before,
     /// The records that were read.
     pub records: u64,
     /// The records that are damaged or unknown. For each of them, a delivery may be repeated.
@@ -55,6 +45,7 @@ impl Default for Recovered {
             is_whole: false,
             held: BTreeMap::new(),
             queues: BTreeMap::new(),
+            before: Before::default(),
             records: 0,
             unreadable: 0,
         }
@@ -74,17 +65,21 @@ pub fn recover_some(
     is_replay: impl Fn(ReplayId) -> bool,
 ) -> Result<Recovered, ReadError> {
     let end = ledger.end();
-    let mut from = checkpoint_of(ledger, partitions)?.unwrap_or(0).max(ledger.first());
-    let mut recovered = Recovered { is_whole: from == 0, ..Recovered::default() };
-    let mut reading = Reading { partitions, is_replay, checkpoint: None };
+    let begin = checkpoint_of(ledger, partitions)?.unwrap_or(0).max(ledger.first());
+    let mut recovered = Recovered { is_whole: begin == 0, ..Recovered::default() };
+    // The records before the checkpoints change nothing that the checkpoints say (`before`).
+    let mut from = begin.saturating_sub(ON_THE_WAY).max(ledger.first());
+    let mut reading = Reading { partitions, is_replay, checkpoint: None, lately: Lately::default() };
     while from < end {
         let batch = ledger.read(from, BATCH_RECORDS, BATCH_BYTES)?;
-        recovered.unreadable += batch.damaged.iter().map(|d| d.offsets.end - d.offsets.start).sum::<u64>();
+        let lost = |range: &Range<u64>| range.end.saturating_sub(range.start.max(begin));
+        recovered.unreadable += batch.damaged.iter().map(|damage| lost(&damage.offsets)).sum::<u64>();
         for record in &batch.records {
-            recovered.records += 1;
+            let counts = u64::from(record.offset >= begin);
+            recovered.records += counts;
             match LedgerRecord::decode(&record.payload) {
                 Ok(decoded) => recovered.apply(decoded, Filing::of(record), &mut reading),
-                Err(_) => recovered.unreadable += 1,
+                Err(_) => recovered.unreadable += counts,
             }
         }
         if batch.next <= from {
@@ -92,12 +87,7 @@ pub fn recover_some(
         }
         from = batch.next;
     }
-    // While records are applied, settlements and pasts are looked up by offset. An image has them as lists.
-    for queue in recovered.queues.values_mut() {
-        queue.image.settled.extend(queue.settled.drain());
-        queue.image.settled.sort_unstable();
-        queue.image.past.extend(std::mem::take(&mut queue.past));
-    }
+    recovered.queues.values_mut().for_each(RecoveredQueue::finish);
     Ok(recovered)
 }
 
@@ -112,9 +102,9 @@ struct Covered {
 
 /// Where in the ledger a record is, and when it was written.
 #[derive(Debug, Clone, Copy)]
-struct Filing {
-    at: u64,
-    partition: Partition,
+pub(super) struct Filing {
+    pub(super) at: u64,
+    pub(super) partition: Partition,
     written: Moment,
 }
 
@@ -131,6 +121,7 @@ struct Reading<R> {
     is_replay: R,
     /// The checkpoint whose end has not been read yet. Its records are written in one batch, so there is only one at a time.
     checkpoint: Option<Checkpoint>,
+    lately: Lately,
 }
 
 #[derive(Debug)]
@@ -150,12 +141,33 @@ impl Recovered {
         self.checkpoint(partition).map(|covered| covered.router)
     }
 
-    /// Whether a hook was made after the last checkpoint of its partition. Such a hook is missing in the checkpoint although it
-    /// may have unsettled events below the router's position: events that waited for its account.
+    /// Whether the last checkpoint of a hook's partition may not know the hook, because the hook was made after the checkpoint or
+    /// while it was on its way to the disk. Such a hook is missing in the checkpoint although it may have unsettled events
+    /// below the router's position: events that waited for its account. It begins at its own start, and what it has settled
+    /// since then is known ([`Self::remember`]).
     #[must_use]
     pub(in crate::queues) fn is_newer(&self, hook: &Hook) -> bool {
         let checkpoint = self.checkpoint(Partition::of(hook.id));
-        checkpoint.is_some_and(|covered| hook.birth.ledger > covered.at)
+        let margin = if hook.birth.is_late { ON_THE_WAY } else { 0 };
+        checkpoint.is_some_and(|covered| hook.birth.ledger.saturating_add(margin) > covered.at)
+    }
+
+    /// Adds what a hook settled before a checkpoint that may not know the hook.
+    pub(in crate::queues) fn remember(&mut self, hook: &Hook) {
+        let (id, partition) = (hook.id.into(), Partition::of(hook.id));
+        let before = self.before.take(id);
+        if before.is_empty()
+            || !hook.birth.is_late
+            || !self.is_newer(hook)
+            || self.queues.get(&id).is_some_and(|queue| queue.placed)
+        {
+            return;
+        }
+        let queue = self.queue(id, partition);
+        for (offset, fate) in before {
+            queue.settle(offset, fate);
+        }
+        queue.finish();
     }
 
     fn checkpoint(&self, partition: Partition) -> Option<Covered> {
@@ -176,6 +188,7 @@ impl Recovered {
             let of = if partitions.contains(partition) { &mut own } else { &mut *self };
             of.queues.insert(id, queue);
         }
+        own.before = self.before.take_out(partitions);
         for (offset, event) in &self.held {
             let awaited_by = event.awaited_by.within(partitions);
             if !awaited_by.is_empty() {
@@ -204,11 +217,13 @@ impl Recovered {
         // One part without its beginning is enough: a settlement may be missing, so no queue may begin at 0.
         self.is_whole &= other.is_whole;
         self.queues.extend(other.queues);
+        self.before.extend(other.before);
     }
 
     /// Removes the queues of some partitions.
     pub(in crate::queues) fn forget(&mut self, partitions: Partitions) {
         self.queues.retain(|_, queue| !queue.image.partition.is_some_and(|of| partitions.contains(of)));
+        self.before.forget(partitions);
     }
 
     /// All events that the ledger mentions are below this offset.
@@ -234,6 +249,9 @@ impl Recovered {
         // Records from before their partition's checkpoint are applied too. That does no harm: the end of that checkpoint is
         // read later, and drops what they have changed.
         let is_asked_for = reading.partitions.contains(partition);
+        if is_asked_for {
+            reading.lately.note(&record, filing);
+        }
         match record {
             LedgerRecord::Attempt(attempt) if is_asked_for => {
                 self.queue(attempt.queue, partition).attempted(&attempt, written);
@@ -280,6 +298,8 @@ impl Recovered {
                     && ((reading.is_replay)(id.as_replay()) || !covers.contains(Partition::of(id.as_hook())))
             }
         });
+        self.before.forget(covers);
+        self.before.extend(reading.lately.of(covers));
         for partition in covers.iter() {
             self.set_checkpoint(partition, Some(Covered { router: done.router, at: done.at }));
         }
@@ -300,94 +320,9 @@ impl Recovered {
     }
 
     fn queue(&mut self, id: QueueId, partition: Partition) -> &mut RecoveredQueue {
-        let queue = self.queues.entry(id).or_insert_with(|| RecoveredQueue {
-            image: QueueImage { queue: id, ..QueueImage::default() },
-            ..RecoveredQueue::default()
-        });
+        let queue = self.queues.entry(id).or_insert_with(|| RecoveredQueue::unplaced(id));
         queue.image.partition = Some(partition);
         queue
-    }
-}
-
-/// Whether a failure counts towards disabling the hook.
-fn counts(ending: &Ending) -> bool {
-    match ending {
-        Ending::Answered(response) => time_asked_for(response).is_none(),
-        Ending::Failed(_) => true,
-        Ending::Ours(_) | Ending::Unsendable(_) | Ending::NotSent => false,
-    }
-}
-
-impl RecoveredQueue {
-    fn placed(mut image: QueueImage) -> Self {
-        let (settled, past) = (image.settled.drain(..).collect(), image.past.drain(..).collect());
-        Self { image, placed: true, past, settled }
-    }
-
-    fn attempted(&mut self, attempt: &AttemptRecord, written: Moment) {
-        if !matches!(attempt.outcome, Outcome::Delivered | Outcome::Shadow) && counts(&attempt.ending) {
-            self.image.failures.push(written);
-            // No limit of failures is larger.
-            let counted = self.image.failures.len().saturating_sub(64);
-            self.image.failures.drain(..counted);
-        }
-        match attempt.outcome.fate() {
-            Some(fate) => self.settle(attempt.offset, fate),
-            None => self.failed(attempt, written),
-        }
-        // A 410 disables the hook, which forgets its failures.
-        let is_gone = matches!(attempt.ending, Ending::Answered(ref r) if r.status == 410);
-        if is_gone && attempt.outcome != Outcome::Shadow {
-            self.image.failures.clear();
-        }
-    }
-
-    fn failed(&mut self, attempt: &AttemptRecord, written: Moment) {
-        let entry = self.image.entries.iter_mut().find(|(offset, _, _)| *offset == attempt.offset);
-        let past = match entry {
-            Some((_, _, past)) => past,
-            None => self.past.entry(attempt.offset).or_default(),
-        };
-        past.attempts = attempt.attempt;
-        past.due = attempt.due;
-        past.tries = match attempt.outcome {
-            // The hook was disabled, so the delivery will have new tries.
-            Outcome::Held => 0,
-            // Nobody knows after a restart whether the hook works, so a suspect gets one more try.
-            Outcome::Suspect => attempt.tries.saturating_sub(1),
-            _ => attempt.tries,
-        };
-        past.first_failed = past.first_failed.or(Some(written));
-    }
-
-    fn settle(&mut self, offset: u64, fate: Fate) {
-        // The count may become negative: the delivery may be one that has not been counted yet.
-        self.image.waiting = self.image.waiting.saturating_sub(1);
-        self.image.totals.count(fate);
-        self.past.remove(&offset);
-        let before = self.image.entries.len();
-        self.image.entries.retain(|(o, _, _)| *o != offset);
-        // An entry is simply gone. Any other delivery will be met again in the log, and must then be known as settled.
-        if self.image.entries.len() == before {
-            self.settled.insert(offset);
-        }
-    }
-
-    fn refresh(&mut self) {
-        self.image.failures.clear();
-        let entries = self.image.entries.iter_mut().map(|(_, _, past)| past);
-        for past in entries.chain(self.past.values_mut()) {
-            // The number of an attempt counts on across new tries, because receivers see it (`X-Attempt`).
-            *past = Past { attempts: past.attempts, ..Past::default() };
-        }
-    }
-
-    fn gap(&mut self, to: u64) {
-        // Entries before the gap stay. Each of them is attempted, its event is found missing, and so it is settled and
-        // counted as expired.
-        self.image.next = self.image.next.max(to);
-        self.past = self.past.split_off(&to);
-        self.image.spilled.iter_mut().for_each(|(_, from)| *from = (*from).max(to));
     }
 }
 

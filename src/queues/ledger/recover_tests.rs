@@ -1,7 +1,9 @@
 //! Recovery from single records, and from checkpoints of some or all partitions.
 
+use super::super::record::{AttemptRecord, Ending, Outcome};
 use super::*;
 use crate::model::{OwnFault, Response, TransportError};
+use crate::queues::queue::window::Past;
 
 fn failed(offset: u64, tries: u16) -> LedgerRecord {
     LedgerRecord::Attempt(AttemptRecord {
@@ -25,7 +27,12 @@ fn recovered(records: impl IntoIterator<Item = LedgerRecord>) -> RecoveredQueue 
     for (at, record) in (1..).zip(records) {
         let filing = Filing { at, partition: Partition::of(HookId(1)), written: Moment::from_micros(at) };
         let record = LedgerRecord::decode(&record.encode()).unwrap();
-        let mut reading = Reading { partitions: Partitions::ALL, is_replay: |_| false, checkpoint: None };
+        let mut reading = Reading {
+            partitions: Partitions::ALL,
+            is_replay: |_| false,
+            checkpoint: None,
+            lately: Lately::default(),
+        };
         recovered.apply(record, filing, &mut reading);
     }
     recovered.queues.remove(&QueueId(1)).unwrap()
@@ -45,7 +52,8 @@ fn faults_of_this_machine_and_a_receiver_that_asks_for_time_do_not_count_after_a
 /// Reads these records, each with its tag.
 fn read(records: &[(u64, LedgerRecord)], is_replay: impl Fn(ReplayId) -> bool) -> Recovered {
     let mut recovered = Recovered::default();
-    let mut reading = Reading { partitions: Partitions::ALL, is_replay, checkpoint: None };
+    let mut reading =
+        Reading { partitions: Partitions::ALL, is_replay, checkpoint: None, lately: Lately::default() };
     for (tag, record) in records {
         let filing = Filing { at: 0, partition: Partition::of_tag(*tag), written: Moment::from_micros(1) };
         recovered.apply(record.clone(), filing, &mut reading);
@@ -101,6 +109,32 @@ fn each_partition_is_restored_from_the_last_checkpoint_that_covers_it_and_the_re
     assert_eq!(found.queues[&replay].image.next, 5, "its partition is that of its hook");
     let of = found.clone().take_out(only_one, |_| None);
     assert_eq!((of.queues.len(), of.routed(of_one), of.routed(of_other)), (1, Some(20), None));
+}
+
+/// The checkpoint was decided before the hook was made, and got into the ledger after the hook's first settlement.
+#[test]
+fn a_late_hook_that_a_checkpoint_may_not_know_keeps_only_what_the_ledger_says_it_settled() {
+    let settled =
+        |offset| LedgerRecord::Settled { queue: QueueId(1), offset, how: crate::queues::Settlement::Dead };
+    let mut records = vec![(QueueId(1).tag(), settled(5)), (QueueId(1).tag(), settled(7))];
+    records.extend(checkpoint(Partitions::ALL, 10, Vec::new()));
+    records.push((QueueId(1).tag(), settled(8)));
+    let found = read(&records, |_| false);
+    let mut hook = Hook::new(
+        HookId(1),
+        AccountId::default(),
+        crate::model::Trigger::All,
+        "http://h.example/".to_owned(),
+    );
+    for (is_late, is_newer, known) in [(true, true, vec![5, 7, 8]), (false, false, vec![8])] {
+        hook.birth.is_late = is_late;
+        let mut recovered = found.clone();
+        recovered.queues.values_mut().for_each(RecoveredQueue::finish);
+        recovered.remember(&hook);
+        let queue = &recovered.queues[&QueueId(1)];
+        assert_eq!((recovered.is_newer(&hook), &queue.image.settled), (is_newer, &known), "late: {is_late}");
+        assert!(!queue.placed);
+    }
 }
 
 #[test]
@@ -163,7 +197,12 @@ fn a_hook_that_was_made_after_the_last_checkpoint_of_its_partition_is_newer_than
     let begin = |router| LedgerRecord::CheckpointBegin { router, covers: Partitions::ALL, held: Vec::new() };
     let filed = |at| Filing { at, partition: Partition::of_tag(0), written: Moment::default() };
     let mut recovered = Recovered::default();
-    let mut reading = Reading { partitions: Partitions::ALL, is_replay: |_| false, checkpoint: None };
+    let mut reading = Reading {
+        partitions: Partitions::ALL,
+        is_replay: |_| false,
+        checkpoint: None,
+        lately: Lately::default(),
+    };
     let mut hook = crate::queues::testing::hook(1);
     assert!(!recovered.is_newer(&hook), "there is no checkpoint");
     recovered.apply(begin(10), filed(7), &mut reading);

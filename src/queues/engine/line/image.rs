@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Line;
 use crate::model::{Hook, Moment, Ordering, QueueKey};
 use crate::queues::ledger::record::QueueImage;
-use crate::queues::ledger::recover::RecoveredQueue;
+use crate::queues::ledger::recovered_queue::RecoveredQueue;
 use crate::queues::queue::Queue;
 use crate::queues::queue::lane::ONE_LANE;
 use crate::queues::queue::window::WindowLimits;

@@ -84,7 +84,8 @@ impl World {
             let paused = self.hooks.get(&job.hook.id).is_none_or(|hook| hook.paused);
             hold(!paused, "a paused or deleted hook gets nothing", what);
         }
-        probe
+        // A change from before its hook was disabled may still reach the engine, and ends the probing for a moment.
+        probe && engine.changes.is_empty()
     }
 
     /// A hook knows its probe that is under way, so the next one waits for its result.
@@ -287,7 +288,8 @@ impl World {
         let in_memory = unsynced.gaps.iter().any(|(id, from, to)| *id == queue && gap(&(*from, *to)));
         // Retention may take an event while it waits for its account; the queue has no gap then.
         let is_lost = self.oracle.is_late(offset) && offset < self.life.events.reader.first();
-        on_disk || in_memory || is_lost || self.ended(queue, offset, unsynced).is_some()
+        let is_unrecorded = self.oracle.ended_unrecorded(queue, offset);
+        on_disk || in_memory || is_lost || is_unrecorded || self.ended(queue, offset, unsynced).is_some()
     }
 
     pub(super) fn is_one_shot(&self, queue: QueueId) -> bool {

@@ -18,6 +18,7 @@ impl World {
         self.say(|world| format!("DEAD: {}{}", why.0, world.standing()));
         self.summary.deaths += 1;
         let died_at = self.life.now();
+        self.oracle.perhaps_torn(self.life.unsynced());
         self.flights.clear();
         self.reads.clear();
         self.brought.clear();

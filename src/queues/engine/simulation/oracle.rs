@@ -69,6 +69,9 @@ pub(super) struct Oracle {
     started: BTreeMap<(QueueId, u64), u16>,
     /// The ledger has been read up to here.
     ledger: u64,
+    /// Deliveries whose end may never have got to the ledger's disk, and whether any record there is damaged.
+    torn: BTreeSet<(QueueId, u64)>,
+    is_torn: bool,
     /// Settlements on disk.
     pub(super) settlements: u64,
 }
@@ -274,10 +277,22 @@ impl Oracle {
         self.courses.get(&queue)
     }
 
+    /// The process died with these records not known to be on disk. A torn write may have left a checkpoint behind them on disk,
+    /// but not the records: then the queues know of deliveries that have ended, and no record says so.
+    pub(super) fn perhaps_torn(&mut self, unsynced: Unsynced) {
+        self.torn.extend(unsynced.ended.into_keys());
+    }
+
+    /// Whether a delivery may have ended without a record, because a write was torn.
+    pub(super) fn ended_unrecorded(&self, queue: QueueId, offset: u64) -> bool {
+        self.is_torn && self.torn.contains(&(queue, offset))
+    }
+
     /// Reads the new records of the ledger on disk.
     pub(super) fn follow(&mut self, ledger: &Reader) {
         while self.ledger < ledger.end() {
             let batch = ledger.read(self.ledger, 1000, 1 << 20).unwrap();
+            self.is_torn |= !batch.damaged.is_empty();
             for record in &batch.records {
                 self.note(&record.payload, record.offset);
             }

@@ -60,7 +60,9 @@ impl World {
         };
         let due = self.oracle.due.get(&queue).into_iter().flat_map(move |due| due.range(from..offset));
         due.copied().filter(move |other| {
-            self.ended(queue, *other, unsynced).is_none() && last(*other) != Some(Outcome::Suspect)
+            self.ended(queue, *other, unsynced).is_none()
+                && !self.oracle.ended_unrecorded(queue, *other)
+                && last(*other) != Some(Outcome::Suspect)
         })
     }
 

@@ -73,8 +73,11 @@ impl World {
 
     fn is_quiet(&self) -> bool {
         let end = self.life.events.reader.end();
+        let waits_in_vain = |account| self.tenants.account(account).is_none();
         let is_done = |engine: &Engine| {
-            engine.desk.owned.routed() >= end && engine.desk.ledger.unsynced().next().is_none()
+            engine.desk.owned.routed() >= end
+                && engine.desk.ledger.unsynced().next().is_none()
+                && engine.unknown.accounts().into_iter().all(waits_in_vain)
         };
         let quiet = self.flights.is_empty() && self.offered.is_empty() && !self.has_changes();
         quiet

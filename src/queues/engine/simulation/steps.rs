@@ -206,7 +206,7 @@ impl World {
         let mut hook = Hook {
             format: Format::Json,
             start_offset: start,
-            birth: Birth { ledger, events: start },
+            birth: Birth { ledger, events: start, is_late },
             include_subaccounts: self.random.percent(30),
             ..Hook::new(id, account.id, trigger, uri(host))
         };

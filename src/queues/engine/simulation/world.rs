@@ -365,7 +365,12 @@ impl World {
             let now = self.time.now();
             let (result, after) = self.meet(&job);
             self.summary.attempts += 1;
-            if matches!(&result, AttemptResult::Answered(response) if response.status == 200) {
+            // An event that can never be sent has had its turn, too.
+            let is_last = match &result {
+                AttemptResult::Answered(response) => response.status == 200,
+                result => matches!(result, AttemptResult::Unsendable(_)),
+            };
+            if is_last {
                 self.received.insert((job.key.queue.id(), job.key.offset));
             }
             self.summary.note(now.micros() ^ job.key.offset ^ (u64::from(job.attempt) << 32));
