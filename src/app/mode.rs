@@ -165,6 +165,7 @@ impl Modes {
         let stored = self.0.stored.lock().await;
         let kept = self.0.state.get(Kind::Setting, MODE).ok().flatten();
         let kept = kept.and_then(|doc| serde_json::from_value::<Stored>(Value::Object(doc)).ok());
+        // An installation that has only ever been live stores nothing.
         let is_usual = kept.is_none() && stored.configured == Mode::Live;
         if !is_usual && kept.as_ref() != Some(&*stored) {
             self.0.store(&stored, None).await?;
@@ -175,6 +176,7 @@ impl Modes {
 
     /// Changes the mode if the configuration has a new value.
     pub(super) async fn configure(&self, configured: Mode) -> Result<(), ChangeModeError> {
+        // The guard ends with this statement, because `change` takes the same lock.
         let before = self.0.stored.lock().await.configured;
         if before == configured {
             return Ok(());
@@ -232,6 +234,7 @@ struct RequestedChange {
 impl Inner {
     async fn change(&self, wanted: RequestedChange, by: Option<Actor>) -> Result<(), ChangeModeError> {
         let mut stored = self.stored.lock().await;
+        // Before the queues are held: the search reads the disk, and no event is routed meanwhile.
         let from = match wanted.start {
             ModeStart::Here => None,
             ModeStart::Offset(offset) => Some(offset),
@@ -241,12 +244,14 @@ impl Inner {
                 Some(found.map_err(|_| ChangeModeError::Ending)?.map_err(AskError::from)?)
             }
         };
+        // The queues are held from here on, so `stand` below must be reached after a refusal too.
         let end = self.queues.hold_events().await?;
         let next = self.next(&stored, wanted, from, end);
         let result = match next {
             Ok(next) => self.store(&next, by).await.map(|()| *stored = next).map_err(ChangeModeError::from),
             Err(refused) => Err(refused.into()),
         };
+        // After the change is on disk: what is delivered under the new mode must not be forgotten by a crash.
         self.duty.set(stored.ownership.clone());
         self.queues.stand(Stance::of(&stored.ownership)).await?;
         if result.is_ok() {

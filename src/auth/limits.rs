@@ -66,6 +66,7 @@ impl KnownAddresses {
 
     fn add(&mut self, account: AccountId, address: IpAddr) {
         if self.of.len() >= self.most && !self.of.contains_key(&account) {
+            // Any account will do: its log-ins count as those from new addresses until the next one succeeds.
             let any = self.of.keys().next().copied();
             any.map(|any| self.of.remove(&any));
         }

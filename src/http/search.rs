@@ -68,6 +68,7 @@ async fn search(call: &Call<'_>, scope: EventScope) -> Result<Reply, ApiError> {
     let query = EventQuery {
         scope,
         from_us: from_s.map_or(0, unix_us),
+        // Times are whole seconds, and the last one counts to its end.
         until_us: to_s.map_or(u64::MAX, |to| unix_us(to.saturating_add(1))),
         filter: filter(call)?,
         ascending: false,

@@ -74,6 +74,7 @@ impl State {
         let Mirror { kind, id, rev, set, unset } = edit;
         let stored = self.get(*kind, id)?;
         let live = stored.as_ref().filter(|doc| !is_deleted(doc));
+        // The edit was computed from that revision. Somebody else has changed the document since then.
         if live.and_then(revision) != rev.as_deref() {
             return Err(WriteError::Conflict { id: id.clone() }.into());
         }
@@ -89,6 +90,7 @@ impl State {
         }
         doc.extend(set.iter().map(|(field, value)| (field.clone(), value.clone())));
         let expect = match (&stored, kind) {
+            // The KAZOO has the hook again. `Free` would refuse it, because a soft-deleted hook keeps its id.
             (Some(deleted), Kind::Hook) if live.is_none() => expected(deleted),
             _ if live.is_none() => Expect::Free,
             (Some(stored), _) => expected(stored),
@@ -130,6 +132,7 @@ impl State {
         let leaves =
             |edit: &&Mirror| edit.set.contains_key("realm") || edit.unset.iter().any(|f| f == "realm");
         let accounts = edits.iter().filter(|edit| edit.kind == Kind::Account);
+        // Accounts may exchange their realms in one change, so what counts is the result of all edits.
         let leaving: BTreeSet<AccountId> =
             accounts.clone().filter(leaves).filter_map(|edit| edit.id.parse().ok()).collect();
         let mut taken = BTreeSet::new();

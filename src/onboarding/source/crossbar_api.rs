@@ -64,6 +64,7 @@ impl Crossbar {
     }
 
     pub(super) async fn session(&self, fresh: bool) -> Result<Session, SourceError> {
+        // Held while the token is requested, so that parallel requests share one log-in.
         let mut kept = self.token.lock().await;
         if let Some(session) = kept.as_ref().filter(|_| !fresh) {
             return Ok(session.clone());
@@ -99,6 +100,7 @@ impl Crossbar {
     pub(super) async fn document(&self, path: &str) -> Result<Option<Document>, SourceError> {
         let answer = self.get(path, &[]).await?;
         if answer.status == 404 {
+            // A proxy on the way answers 404 too. That must not make an existing document count as deleted.
             return if is_bad_identifier(&answer.body) {
                 Ok(None)
             } else {
