@@ -60,6 +60,7 @@ impl Console {
         if let ["assets", name] = rest {
             return assets::answer(name, visit);
         }
+        // Before the log-in too: another site must not log a person in to an account of its choice.
         if is_change && !origin::is_own(&visit.headers) {
             return reply::finish(Outcome::Problem(layout::foreign_form()), visit, None);
         }

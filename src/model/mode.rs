@@ -196,6 +196,7 @@ impl Ownership {
             match to {
                 Mode::Live => true,
                 Mode::Shadow => false,
+                // A handover with a border ends here: from the border on, the events belong to the other system.
                 Mode::Handover => !were_ours,
             },
         );
@@ -217,6 +218,7 @@ impl Ownership {
         // A system whose range would be empty has no border.
         self.borders.retain(|border| border.from < from);
         if self.borders.last().map(|border| border.is_ours) != Some(is_ours) {
+            // The first border is at the beginning of the log, so that every event belongs to one system.
             let from = if self.borders.is_empty() { 0 } else { from };
             self.borders.push(Border { from, is_ours });
         }
