@@ -72,6 +72,8 @@ pub async fn put(
     mut changes: Vec<Mirror>,
     begin: &dyn Begin,
 ) -> Result<Outcome, WriteError> {
+    // Once for all new hooks, and before the first write: a hook must not begin behind an event that arrives while
+    // it is written.
     let places = begin.places();
     let mut outcome = Outcome::default();
     changes.retain(|change| {
@@ -95,6 +97,7 @@ pub async fn put(
             Ok(()) => outcome.made += batch.len(),
             Err(error) => {
                 fatal(error)?;
+                // One bad document must not keep back the other changes of its batch.
                 one_by_one(state, by, batch, &mut outcome).await?;
             }
         }
