@@ -125,13 +125,11 @@ impl Queue {
         let key = entry.lane;
         if let Some(lane) = self.lanes.get_mut(&key) {
             lane.under_way -= ended;
-            // If the hook was disabled during the attempt, released suspects are ahead of this delivery. Then its turn
-            // follows theirs, and the lane does not wait for its due time.
-            if lane.head() == Some(offset)
-                && let Some(due) = due
-            {
-                self.delay(key, due);
-            }
+        }
+        // If the hook was disabled during the attempt, released suspects are ahead of this delivery. They wait as well:
+        // otherwise the delivery would be tried too early as soon as they are settled.
+        if let Some(due) = due {
+            self.delay(key, due);
         }
         self.advance(key);
     }

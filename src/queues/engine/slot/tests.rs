@@ -253,5 +253,7 @@ fn a_suspect_that_waits_again_does_not_start_beside_the_delivery_behind_it() {
     assert!(!slot.has_ready() && slot.start_next(4, at(7)).is_none(), "one delivery of a lane at a time");
     slot.judge(&refused(behind), at(8), 0.5).unwrap();
     slot.conclude(behind, Verdict::RetryAt(at(9)));
-    assert_eq!(slot.start_next(4, at(8)).map(|job| job.key), Some(suspect), "in the order of the log");
+    assert!(slot.start_next(4, at(8)).is_none(), "the receiver has just failed, so the lane waits");
+    slot.wake(at(9), |_, _| ());
+    assert_eq!(slot.start_next(4, at(9)).map(|job| job.key), Some(suspect), "in the order of the log");
 }
