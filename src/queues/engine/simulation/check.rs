@@ -76,6 +76,7 @@ impl World {
         let Some((engine, slot)) = self.life.slot_with(job.key.queue) else { return false };
         let probe = slot.probe().is(job.key) && !slot.hook().enabled;
         let others = self.flights.iter().filter(|flight| flight.key.queue == job.key.queue);
+        hold(!slot.is_leaving(), "a slot whose partition leaves starts nothing", what);
         hold(job.hook.enabled || probe, "a disabled hook gets nothing but its probe", what);
         hold(!probe || others.filter(|flight| flight.probe).count() == 0, "one probe at a time", what);
         if engine.changes.is_empty() && !job.hook.one_shot {
