@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::log_read::ReadRun;
 use super::super::slot::Slot;
 use super::cut_disk::CutDisk;
-use super::oracle::Unsynced;
+use super::recorded::Unsynced;
 use super::tenants::Tenants;
 use crate::log::{self, Appender, NewRecord, OpenedLog, Reader, Synced, Writer};
 use crate::model::{Attempt, Clock, Hook, HookId, Job, Moment, QueueKey};

@@ -18,6 +18,7 @@ mod order;
 mod permits;
 mod random;
 mod receivers;
+mod recorded;
 mod replays;
 mod settle;
 mod setup;

@@ -1,8 +1,9 @@
-//! The operator's steps: retention, changed limits, and a stop in order.
+//! The operator's steps: retention, changed limits, and a stop in order; and commands to one engine.
 
 use super::life::Died;
 use super::setup::options;
 use super::world::World;
+use crate::model::HookId;
 use crate::queues::{Command, QueueOptions, last_checkpoint};
 
 impl World {
@@ -69,5 +70,15 @@ impl World {
         while self.life.events.write()? {}
         self.hear_of_events();
         Err(Died("stopped".into()))
+    }
+
+    /// Sends a command to the engine that owns a hook. `None` while the hook's partition moves.
+    pub(super) fn ask<T>(
+        &mut self,
+        hook: HookId,
+        command: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Command,
+    ) -> Option<T> {
+        let shard = self.life.shard_of(hook)?;
+        Some(self.life.ask(shard, command).unwrap())
     }
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::hold;
+use super::recorded::{Due, Ended, Unsynced, due_of, outcome_of};
 use super::tenants::Tenants;
 use crate::kazoo;
-use crate::log::{NewRecord, Reader};
+use crate::log::Reader;
 use crate::model::{Account, AccountId, Event, Family, Hook, HookId, Moment, QueueId, ReplayId, ReplayOnly};
 use crate::queues::{Directory, LedgerRecord, Outcome, ReplayJob, in_reach};
 
@@ -31,14 +32,6 @@ pub(super) struct Logged {
 pub(super) struct Logging<'a> {
     pub(super) at: Moment,
     pub(super) tenants: &'a Tenants,
-}
-
-/// How a delivery ended, according to the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    Delivered,
-    Dead,
-    Skipped,
 }
 
 /// The deliveries of one queue, according to the ledger on disk.
@@ -324,81 +317,5 @@ impl Oracle {
                 format!("queue {queue}, offset {offset}: {before:?} before, {ended:?} again at {at}")
             });
         }
-    }
-}
-
-/// What a ledger record says about a delivery: queue, offset, what followed from the attempt, and how the delivery ended.
-fn outcome_of(record: &LedgerRecord) -> Option<(QueueId, u64, Option<Outcome>, Option<Ended>)> {
-    use crate::queues::Settlement;
-    match record {
-        LedgerRecord::Attempt(attempt) => {
-            let ended = match attempt.outcome {
-                Outcome::Delivered => Some(Ended::Delivered),
-                Outcome::Dead => Some(Ended::Dead),
-                // Nothing is beside the queues here.
-                Outcome::Shadow | Outcome::Retry | Outcome::Suspect | Outcome::Held => None,
-            };
-            Some((attempt.queue, attempt.offset, Some(attempt.outcome), ended))
-        }
-        LedgerRecord::Settled { queue, offset, how } => {
-            let ended = if *how == Settlement::Dead { Ended::Dead } else { Ended::Skipped };
-            Some((*queue, *offset, None, Some(ended)))
-        }
-        _ => None,
-    }
-}
-
-/// When the next attempt of a delivery is due.
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    at: Moment,
-    /// The number of the attempt that failed.
-    after: u16,
-}
-
-/// When the next attempt is due, according to an attempt's record.
-fn due_of(record: &LedgerRecord) -> Option<Due> {
-    match record {
-        LedgerRecord::Attempt(attempt) if attempt.outcome == Outcome::Retry => {
-            attempt.due.map(|at| Due { at, after: attempt.attempt })
-        }
-        _ => None,
-    }
-}
-
-/// What the engine has recorded and is not on disk yet, by queue and offset.
-#[derive(Debug, Default)]
-pub(super) struct Unsynced {
-    pub(super) last: BTreeMap<(QueueId, u64), Outcome>,
-    pub(super) ended: BTreeMap<(QueueId, u64), Ended>,
-    pub(super) gaps: Vec<(QueueId, u64, u64)>,
-    /// When the next attempt is due; `None`: at once.
-    due: BTreeMap<(QueueId, u64), Option<Due>>,
-    /// Queues whose hooks were enabled again.
-    refreshed: BTreeSet<QueueId>,
-}
-
-impl Unsynced {
-    pub(super) fn of<'a>(records: impl Iterator<Item = &'a NewRecord>) -> Self {
-        let mut unsynced = Self::default();
-        for record in records {
-            let Ok(record) = LedgerRecord::decode(&record.payload) else { continue };
-            if let LedgerRecord::Gap { queue, from, to } = record {
-                unsynced.gaps.push((queue, from, to));
-            }
-            if let LedgerRecord::Refreshed { queue } = record {
-                unsynced.due.retain(|(of, _), _| *of != queue);
-                unsynced.refreshed.insert(queue);
-            }
-            let Some((queue, offset, outcome, ended)) = outcome_of(&record) else { continue };
-            unsynced.due.insert((queue, offset), due_of(&record));
-            if let Some(outcome) = outcome {
-                unsynced.last.insert((queue, offset), outcome);
-            }
-            if let Some(ended) = ended {
-                unsynced.ended.insert((queue, offset), ended);
-            }
-        }
-        unsynced
     }
 }

@@ -1,7 +1,7 @@
 //! The invariants of the order of deliveries within a lane.
 
 use super::hold;
-use super::oracle::{Ended, Unsynced};
+use super::recorded::{Ended, Unsynced};
 use super::world::World;
 use crate::model::{Job, JobKey, Ordering, QueueId, QueueKey};
 use crate::queues::Outcome;

@@ -2,7 +2,7 @@
 
 use super::hold;
 use super::life::Died;
-use super::oracle::Unsynced;
+use super::recorded::Unsynced;
 use super::world::World;
 use crate::model::{HookId, QueueId, ReplayState};
 use crate::queues::{Directory, Engine};

@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::super::log_read::{ReadDone, ReadRun};
 use super::life::{Died, Life, Setup};
 use super::moving::Moving;
-use super::oracle::{FIRST_NEW_ID, Logging, Oracle, Unsynced};
+use super::oracle::{FIRST_NEW_ID, Logging, Oracle};
 use super::random::Random;
 use super::receivers::Receivers;
+use super::recorded::Unsynced;
 use super::setup::{setup, tree};
 use super::tenants::Tenants;
 use super::time::{START, Time};
@@ -18,7 +19,7 @@ use crate::log::Synced;
 use crate::model::{
     AccountId, Attempt, AttemptResult, Hook, HookId, Job, JobKey, Moment, Ordering, QueueId, ReplayId,
 };
-use crate::queues::{Action, Command, Directory, Engine, ReplayJob};
+use crate::queues::{Action, Directory, Engine, ReplayJob};
 
 /// The turns of the engines within one moment after which they must have come to rest.
 const MOST_TURNS: usize = 20;
@@ -391,15 +392,5 @@ impl World {
         hold(logged == Some(&record), "what is delivered is what was logged", || format!("offset {offset}"));
         let uri = if job.hook.one_shot { super::receivers::uri(offset % 4) } else { job.hook.uri.clone() };
         self.receivers.attempt(&uri, &mut self.random)
-    }
-
-    /// Sends a command to the engine that owns a hook. `None` while the hook's partition moves.
-    pub(super) fn ask<T>(
-        &mut self,
-        hook: HookId,
-        command: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Command,
-    ) -> Option<T> {
-        let shard = self.life.shard_of(hook)?;
-        Some(self.life.ask(shard, command).unwrap())
     }
 }
