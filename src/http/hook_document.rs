@@ -61,14 +61,6 @@ pub(super) fn merged(
     Ok(doc)
 }
 
-/// Whether a hook that is enabled skips earlier events. True for one that a person disabled, unless its `resume` is
-/// `held`. A hook that the program disabled continues where it stopped.
-pub(super) fn starts_from_now(stored: &Document, doc: &Document) -> bool {
-    let is_off = |doc: &Document| doc.get("enabled").is_some_and(|v| *v == false || *v == "false");
-    let held = doc.get("resume").is_some_and(|v| *v == "held");
-    is_off(stored) && !is_auto_disabled(stored) && !is_off(doc) && !held
-}
-
 /// Whether a change of an imported hook touches a field that KAZOO has, too. Switchhook's own fields may be changed
 /// here, and a hook that this program disabled and that is enabled in KAZOO may be enabled.
 pub(super) fn touches_what_is_kazoos(stored: &Document, doc: &Document) -> bool {
@@ -131,6 +123,7 @@ fn former_secrets(old: &Value, doc: &Document, now_s: u64) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::starts_from_now;
 
     fn object(value: &Value) -> Document {
         value.as_object().cloned().unwrap_or_default()

@@ -6,13 +6,13 @@ use super::accounts::{expected, take_id};
 use super::call::{Call, signature};
 use super::errors::ApiError;
 use super::fields::is_private;
-use super::hook_document::{merged, replaced, starts_from_now, touches_what_is_kazoos};
+use super::hook_document::{merged, replaced, touches_what_is_kazoos};
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::Answer;
 use super::reply::Reply;
 use crate::kazoo;
 use crate::model::AccountId;
-use crate::state::{Expect, Kind, State, Write, is_mirrored};
+use crate::state::{Expect, Kind, State, Write, is_mirrored, starts_from_now};
 
 /// The fields of a hook in a list.
 const SUMMARY: [&str; 7] = ["id", "name", "hook", "uri", "enabled", "group", "disable_reason"];

@@ -19,8 +19,7 @@ use crate::cli::KazooArgs;
 use crate::config::Config;
 use crate::model::{Clock, Id};
 use crate::onboarding::source::{
-    self, Bounds, Couch, Credentials, Crossbar, Gone, Manner, Progress as _, Resume, Source, SourceError,
-    Stage,
+    self, Bounds, Couch, Credentials, Crossbar, Gone, Manner, Progress as _, Resume, Source, Stage,
 };
 use crate::onboarding::{self, Odd, OddKind, Plan, Profile, Reading, Rules, Snapshot};
 use crate::remote;
@@ -241,26 +240,22 @@ async fn read(args: &KazooArgs, config: &Config) -> anyhow::Result<Read> {
     let opened = args.resume.as_ref().map(|path| Resume::open(path, name, bounds, now_s));
     let mut resume = opened.transpose()?;
     let read = source.read(args.users, sync.step_accounts, &bar, resume.as_mut()).await;
-    let reading = read.map_err(|error| interrupted(error, name, args.resume.as_deref(), resume.as_ref()))?;
+    let kept = args.resume.as_deref().zip(resume.as_ref()).filter(|(_, resume)| resume.accounts() > 0);
+    let reading = read.map_err(|error| {
+        let rest = match kept {
+            Some((file, resume)) => format!(
+                "; {} accounts have been read and are kept in {}: run the same command again to read only the others",
+                resume.accounts(),
+                file.display()
+            ),
+            None if bar.has_lists() && args.resume.is_none() => {
+                "; with --resume FILE the next attempt would continue where this one ended".to_owned()
+            }
+            None => String::new(),
+        };
+        anyhow::Error::new(error).context(format!("reading {name}: nothing was changed{rest}"))
+    })?;
     Ok(Read { reading, asked: Some(source), name: name.clone(), resume })
-}
-
-/// The error of a reading that broke off, with the way to go on.
-fn interrupted(
-    error: SourceError,
-    name: &str,
-    file: Option<&Path>,
-    resume: Option<&Resume>,
-) -> anyhow::Error {
-    let rest = match (file, resume) {
-        (Some(file), Some(resume)) => format!(
-            "{} accounts have been read and are kept in {}: run the same command again to read only the others",
-            resume.accounts(),
-            file.display()
-        ),
-        _ => "with --resume FILE the next attempt would continue where this one ended".to_owned(),
-    };
-    anyhow::Error::new(error).context(format!("reading {name} broke off; nothing was changed, and {rest}"))
 }
 
 /// A secret from a file or from the environment.

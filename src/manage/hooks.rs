@@ -35,7 +35,10 @@ pub(super) async fn list(args: &HooksListArgs) -> anyhow::Result<()> {
             ]
         })
         .collect();
-    table::print(["STATE", "FAILURES", "WAITING", "VERB", "EVENT", "HOOK", "ACCOUNT", "NAME", "URI"], &rows)?;
+    table::print(
+        ["STATE", "FAILURES", "WAITING", "VERB", "EVENT", "HOOK", "ACCOUNT", "ACCOUNT NAME", "URI"],
+        &rows,
+    )?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::odd::{Odd, OddKind};
 use crate::model::AccountId;
-use crate::state::{Kind, Mirror, MirroredBy, State, TreeError, WriteError};
+use crate::state::{Kind, Mirror, MirroredBy, State, TreeError, WriteError, starts_from_now};
 
 /// Changes of one write.
 const BATCH: usize = 128;
@@ -91,6 +91,16 @@ pub async fn put(
             change.set.insert(field.to_owned(), place.into());
         }
         change.set.insert("pvt_birth_late".to_owned(), waiting.is_some().into());
+    }
+    // A hook that a person has disabled and enabled in KAZOO gets the events from then on, as there. A change that is based on
+    // an older revision is refused below.
+    for change in changes.iter_mut().filter(|change| change.kind == Kind::Hook && change.rev.is_some()) {
+        let Some(stored) = state.get(Kind::Hook, &change.id)? else { continue };
+        let mut doc = stored.clone();
+        doc.extend(change.set.clone());
+        if starts_from_now(&stored, &doc) {
+            change.set.insert("pvt_start_offset".to_owned(), places.events.into());
+        }
     }
     for batch in batches(&changes) {
         match state.mirror(batch, by).await {

@@ -61,6 +61,15 @@ fn enable(doc: &mut Map<String, Value>) {
     }
 }
 
+/// Whether a hook that is enabled skips earlier events. True for one that a person disabled, unless its `resume` is
+/// `held`. A hook that the program disabled continues where it stopped.
+#[must_use]
+pub fn starts_from_now(stored: &Map<String, Value>, doc: &Map<String, Value>) -> bool {
+    let is_off = |doc: &Map<String, Value>| doc.get("enabled").is_some_and(|v| *v == false || *v == "false");
+    let held = doc.get("resume").is_some_and(|v| *v == "held");
+    is_off(stored) && !is_auto_disabled(stored) && !is_off(doc) && !held
+}
+
 /// Whether the program disabled the hook: it is off and has a reason.
 #[must_use]
 pub fn is_auto_disabled(doc: &Map<String, Value>) -> bool {

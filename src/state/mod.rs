@@ -44,7 +44,7 @@ pub use audit_page::{AuditPage, AuditQuery};
 pub use document::{Kind, hex, is_deleted, key_hash, owner};
 pub use first_start::{FirstKey, Settings, new_api_key, random_id};
 pub use handle::State;
-pub use hooks::is_auto_disabled;
+pub use hooks::{is_auto_disabled, starts_from_now};
 pub use index::IndexError;
 pub use journal::JournalError;
 pub use limits::{DocumentLimits, LimitError};

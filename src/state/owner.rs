@@ -333,7 +333,7 @@ impl StateTask {
             Ok(Ok(())) => drop(self.shared.checkpoints.fetch_add(1, Ordering::Relaxed)),
             Ok(Err(IndexError::Failed(_))) | Err(_) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the index could not be synced; the next start may take longer: {error}");
+                tracing::warn!(%error, "the index could not be synced; the next start may take longer");
             }
         }
     }

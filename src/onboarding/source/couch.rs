@@ -2,14 +2,13 @@
 //! own database the failure limits and users. Never writes.
 
 use futures_util::{Stream, StreamExt as _, stream};
-use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::client::{Answer, Ask, Client, Credentials, Manner, SourceError};
+use super::client::{Ask, Client, Credentials, Manner, SourceError};
 use super::couch_feed::{reason, strange};
-use super::{ACCOUNTS, Bounds, HOOKS, Part, Progress, Stage, Want, fits, too_many};
+use super::{ACCOUNTS, Bounds, Part, Progress, Stage, Want, fits};
 use crate::kazoo::account_database;
-use crate::model::{AccountId, HookId, Id};
+use crate::model::{AccountId, HookId};
 use crate::onboarding::odd::{Odd, OddKind};
 use crate::onboarding::reading::{
     AccountDocument, KazooAccount, KazooHook, KazooLimits, KazooUser, OwnLimits, Profile, Reading,
@@ -17,10 +16,6 @@ use crate::onboarding::reading::{
 
 type Document = Map<String, Value>;
 
-/// The number of documents in a page.
-const PAGE: usize = 500;
-/// The number of documents that one request reads by their ids.
-const KEYS: usize = 200;
 pub(super) const WEBHOOKS: &str = "webhooks";
 
 /// A CouchDB.
@@ -67,23 +62,27 @@ impl Couch {
         let mut reading = Reading::default();
         self.read_system(&mut reading).await?;
         let mut stubs = Vec::new();
-        self.pages(ACCOUNTS, self.bounds.most_accounts, |doc| {
-            self.take_account(&doc, &mut reading, &mut stubs);
-            progress.at(Stage::Accounts, reading.accounts.len(), None);
-            fits(reading.bytes)
-        })
-        .await?;
+        let large = self
+            .pages(ACCOUNTS, self.bounds.most_accounts, |doc| {
+                self.take_account(&doc, &mut reading, &mut stubs);
+                progress.at(Stage::Accounts, reading.accounts.len(), None);
+                fits(reading.bytes)
+            })
+            .await?;
+        reading.odd.extend(large);
         self.repair(stubs, &mut reading).await?;
-        self.pages(WEBHOOKS, self.bounds.most_hooks, |doc| {
-            if let Some(hook) = KazooHook::of_document(&doc) {
-                reading.add_hook(hook);
-                progress.at(Stage::Hooks, reading.hooks.len(), None);
-            } else {
-                note_bad_hook(&doc, &mut reading.odd);
-            }
-            fits(reading.bytes)
-        })
-        .await?;
+        let large = self
+            .pages(WEBHOOKS, self.bounds.most_hooks, |doc| {
+                if let Some(hook) = KazooHook::of_document(&doc) {
+                    reading.add_hook(hook);
+                    progress.at(Stage::Hooks, reading.hooks.len(), None);
+                } else {
+                    note_bad_hook(&doc, &mut reading.odd);
+                }
+                fits(reading.bytes)
+            })
+            .await?;
+        reading.odd.extend(large);
         Ok(reading)
     }
 
@@ -174,59 +173,6 @@ impl Couch {
         Ok(())
     }
 
-    /// Reads all documents of a database, page by page. A page that failed is read again. More than `most`
-    /// documents are an error, and so are pages that make no progress.
-    async fn pages(
-        &self,
-        database: &str,
-        most: usize,
-        mut take: impl FnMut(Document) -> Result<(), SourceError>,
-    ) -> Result<(), SourceError> {
-        let path = format!("{database}/_all_docs");
-        let (mut last, mut size, mut seen): (Option<String>, usize, usize) = (None, PAGE, 0);
-        loop {
-            let mut query = vec![
-                ("include_docs", "true".to_owned()),
-                ("conflicts", "true".to_owned()),
-                ("limit", (size + 1).to_string()),
-            ];
-            query.extend(last.iter().map(|last| ("startkey", json!(last).to_string())));
-            let answer = match self.client.ask(Ask::get(&path, &query)).await {
-                // Documents differ in size, so the size of a page is found by trying. A single document that is
-                // too large is an error.
-                Err(SourceError::TooLarge { .. }) if size > 1 => {
-                    size = (size / 2).max(1);
-                    continue;
-                }
-                other => other?,
-            };
-            let mut is_end = true;
-            for mut row in rows(answer, &path)? {
-                let Some(id) = row.get("id").and_then(Value::as_str).map(str::to_owned) else {
-                    return Err(strange(&path, "a row without an id"));
-                };
-                // A page begins with the last row of the previous page.
-                if last.as_ref() == Some(&id) {
-                    continue;
-                }
-                seen += 1;
-                if seen > most {
-                    return Err(too_many(if database == ACCOUNTS { ACCOUNTS } else { HOOKS }, most));
-                }
-                is_end = false;
-                let is_design = id.starts_with("_design/");
-                last = Some(id);
-                if let Some(Value::Object(doc)) = row.get_mut("doc").filter(|_| !is_design) {
-                    take(std::mem::take(doc))?;
-                }
-            }
-            // Only an empty page is the end, because a server may send fewer rows than requested.
-            if is_end {
-                return Ok(());
-            }
-        }
-    }
-
     /// The failure limits of accounts, in any order.
     fn limits(
         &self,
@@ -297,34 +243,6 @@ impl Couch {
         let wants: Vec<_> = reading.accounts.keys().map(|id| Want { account: *id, limits: true }).collect();
         self.details(&wants, &mut reading, Part { progress: &(), before: 0, of: wants.len() }).await?;
         Ok(reading)
-    }
-
-    async fn keyed(&self, database: &str, ids: &[Id]) -> Result<Vec<Document>, SourceError> {
-        let path = format!("{database}/_all_docs");
-        let mut docs = Vec::new();
-        for ids in ids.chunks(KEYS) {
-            let body = json!({"keys": ids});
-            let query = [("include_docs", "true".to_owned())];
-            let ask = Ask { method: Method::POST, body: Some(&body), ..Ask::get(&path, &query) };
-            let answer = self.client.ask(ask).await?;
-            docs.extend(rows(answer, &path)?.into_iter().filter_map(|mut row| match row.get_mut("doc") {
-                Some(Value::Object(doc)) => Some(std::mem::take(doc)),
-                _ => None,
-            }));
-        }
-        Ok(docs)
-    }
-}
-
-/// The rows of a list.
-fn rows(answer: Answer, path: &str) -> Result<Vec<Value>, SourceError> {
-    let Answer { status, mut body } = answer;
-    match body.get_mut("rows") {
-        Some(Value::Array(rows)) if status == 200 => Ok(std::mem::take(rows)),
-        _ => {
-            let text = format!("no rows, but '{}'; is this the address of CouchDB?", reason(&body));
-            Err(strange(path, text))
-        }
     }
 }
 

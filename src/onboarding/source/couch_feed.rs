@@ -25,7 +25,11 @@ impl Couch {
     pub async fn gone(&self, kind: Kind, id: crate::model::Id) -> Result<Gone, SourceError> {
         let database = if kind == Kind::Account { ACCOUNTS } else { WEBHOOKS };
         let path = format!("{database}/{id}");
-        let answer = self.client.ask(Ask::get(&path, &[])).await?;
+        let answer = match self.client.ask(Ask::get(&path, &[])).await {
+            // A document that was left out because of its size exists.
+            Err(SourceError::TooLarge { .. }) => return Ok(Gone::No),
+            answer => answer?,
+        };
         if answer.status == 200 {
             let Value::Object(doc) = answer.body else { return Ok(Gone::No) };
             let is_deleted = doc.get("pvt_deleted").is_some_and(|flag| *flag == true || *flag == "true");

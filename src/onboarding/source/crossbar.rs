@@ -146,6 +146,11 @@ impl Crossbar {
             .map(async |(account, id, reason)| (account, id, reason, self.hook(account, id).await))
             .buffer_unordered(self.client.manner.at_once);
         while let Some((account, id, reason, doc)) = reads.next().await {
+            if let Err(SourceError::TooLarge { .. }) = doc {
+                let text = "the document is larger than an answer may be; it is left out";
+                reading.odd.push(Odd::new(OddKind::TooLarge, id, text));
+                continue;
+            }
             // `None`: the hook was deleted after the list was read.
             let Some(doc) = doc? else { continue };
             let mut hook = KazooHook::of_public(id, account, &doc);
@@ -266,6 +271,8 @@ impl Crossbar {
             Ok(Some(_)) => Ok(Gone::No),
             // The account may have moved out of the reader's reach.
             Err(error) if error.status() == Some(403) => Ok(Gone::No),
+            // A document that was left out because of its size exists.
+            Err(SourceError::TooLarge { .. }) => Ok(Gone::No),
             Err(error) => Err(error),
         }
     }

@@ -6,6 +6,7 @@
 mod client;
 mod couch;
 mod couch_feed;
+mod couch_pages;
 mod crossbar;
 mod crossbar_api;
 mod file;
@@ -171,6 +172,7 @@ impl Source {
             wants = resume.give(&mut reading, wants);
         }
         let mut before = of - wants.len();
+        progress.at(Stage::Limits, before, Some(of));
         for step in wants.chunks(step.max(1)) {
             self.details(step, &mut reading, Part { progress, before, of }).await?;
             if let Some(resume) = &mut resume {

@@ -63,7 +63,7 @@ impl Sync {
                     Ok(came) => pace.came(came, is_full, started),
                     Err(error) => {
                         hints.put_back(pending);
-                        tracing::warn!(%error, "could not follow KAZOO; trying again: {error}");
+                        tracing::warn!(%error, "could not follow KAZOO; trying again");
                         failed(&status, error);
                         pace.failed();
                     }

@@ -228,6 +228,16 @@ async fn an_import_into_a_running_program_uses_its_api() {
     assert_eq!(imported(&data, &args).await["made"], 140);
     assert_eq!(imported(&data, &args).await["made"], 0);
 
+    // Two imports at once: each change is made once, and what one of them finds changed meanwhile is refused by name.
+    kazoo.with(|data| {
+        (0..60).for_each(|number| drop(data.account(&made.customer, &format!("customer {number}"))))
+    });
+    let (one, two) = tokio::join!(import(&data, &args), import(&data, &args));
+    for ended in [one, two] {
+        assert!(matches!(ended.code, Some(0 | 1)) && !ended.stderr.contains("panic"), "{ended:?}");
+    }
+    assert_eq!(changes(&imported(&data, &args).await), Vec::<String>::new());
+
     // Without its address the import finds the directory in use, and says what to do.
     let blocked = import(&data, &["--couch", &uri]).await;
     assert_eq!(blocked.code, Some(1));
@@ -362,6 +372,40 @@ async fn odd_documents_are_named_and_all_others_are_imported() {
     assert_eq!(above.data().as_array().unwrap().len(), 2, "{above:?}");
     let hooks = api.call("GET", &format!("/v2/accounts/{}/webhooks", made.customer), None).await;
     assert_eq!(hooks.data().as_array().unwrap().len(), 2, "the CRM and the one inside: {hooks:?}");
+}
+
+/// Makes the list of accounts larger than an answer may be, however small a page is, and this account's document too.
+fn grow(kazoo: &Kazoo, id: &str, times: usize) {
+    // The master account is the first of the list. Then pages of 500, 250, … 1 are asked for.
+    kazoo.faults("accounts/_all_docs", vec![(Fault::Short(1), 1), (Fault::Endless, 9)]);
+    kazoo.fault(&format!("accounts/{id}"), Fault::Endless, times);
+}
+
+#[tokio::test]
+async fn documents_too_large_to_read_and_parts_without_permission_are_named_and_nothing_is_lost_by_them() {
+    let kazoo = Kazoo::start(Version::V50).await;
+    let (first, limited) = kazoo.with(|data| {
+        let master = data.master.clone();
+        (0..4).for_each(|number| drop(data.account(&master, &format!("customer {number}"))));
+        let all = data.accounts();
+        assert!(all[0] > master);
+        data.limits(&all[2], json!({"attempt_failure_count": 7}));
+        (all[0].clone(), all[2].clone())
+    });
+    let (_dir, data) = data_dir();
+    let uri = kazoo.uri();
+    // Together with its neighbour the document is too large, alone it is not.
+    grow(&kazoo, &first, 0);
+    assert_eq!(imported(&data, &["--couch", &uri]).await["made"], 5);
+    // An account that has grown too large is not taken for a deleted one, and limits that may not be read any more stay.
+    grow(&kazoo, &first, 2);
+    kazoo.fault(&format!("{}/configs_webhooks", &limited[4..]), Fault::Status(403), usize::MAX);
+    let second = imported(&data, &["--couch", &uri]).await;
+    assert_eq!((&second["made"], &second["deleted"]), (&json!(0), &json!(0)), "{second}");
+    let mut odd = kinds(&second);
+    odd.sort_unstable();
+    assert_eq!(odd, ["kept", "not_read", "too_large"], "{second}");
+    assert!(second["odd"].to_string().contains("1 accounts"), "{second}");
 }
 
 #[tokio::test]

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use super::import::is_in_files;
 
-use crate::support::app::{Api, TestApp};
+use crate::support::app::{Api, TestApp, call_event};
 use crate::support::broker::Broker;
 use crate::support::kazoo::{ACCOUNT_SECRET, Data, Fault, KAZOO_KEY, Kazoo, READER, Version};
+use crate::support::look;
 use crate::support::process::{Process, run};
 use crate::support::publisher::Publisher;
+use crate::support::receiver::Receiver;
 use crate::support::wait::eventually;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -453,6 +455,36 @@ async fn hooks_imported_once_belong_to_switchhook_afterwards() {
     assert!(!now.contains_key(&other), "what was deleted here stays so: {now:#?}");
     let refused = app.api.call("DELETE", &format!("/v2/accounts/{customer}"), None).await;
     assert_eq!(refused.status, 409, "accounts are still KAZOO's: {refused:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_that_a_person_switches_off_and_on_in_kazoo_gets_the_events_from_then_on() {
+    let (receiver, kazoo) = (Receiver::start().await, Kazoo::start(Version::V50).await);
+    let (customer, hooks) = kazoo.with(|data| {
+        let customer = data.account(&data.master.clone(), "Customer");
+        let hooks = ["/now", "/held"].map(|path| data.hook(&customer, json!({"uri": receiver.uri(path)})));
+        (customer, hooks)
+    });
+    let mut app = start(&follow(&kazoo, &[])).await;
+    equal(&kazoo, &app.api).await;
+    let held = format!("/v2/accounts/{customer}/webhooks/{}", hooks[1]);
+    let set = app.api.call("PATCH", &held, Some(json!({"data": {"resume": "held"}}))).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    let of_customer = app.api.below(customer.clone());
+    for (number, enabled) in [(1, false), (2, true)] {
+        kazoo.with(|data| {
+            for hook in &hooks {
+                data.edit("webhooks", hook, |doc| drop(doc.insert("enabled".into(), enabled.into())));
+            }
+        });
+        equal(&kazoo, &app.api).await;
+        of_customer.publish(&[call_event("CHANNEL_CREATE", &format!("call-{number}"), number)]).await;
+    }
+    let mut got: Vec<_> =
+        receiver.wait_for(3, LONG).await.iter().map(|r| (r.path.clone(), look::number(r))).collect();
+    got.sort();
+    assert_eq!(got, [("/held".to_owned(), 1), ("/held".to_owned(), 2), ("/now".to_owned(), 2)]);
     app.stop().await;
 }
 

@@ -48,7 +48,15 @@ fn page(docs: &std::collections::BTreeMap<String, Document>, request: &Request, 
     let start = parameter(request, "startkey").map(|key| serde_json::from_str::<String>(&key).unwrap());
     let limit: usize = parameter(request, "limit").unwrap().parse().unwrap();
     let from = docs.range(start.unwrap_or_default()..).filter(|(_, doc)| !doc.contains_key("_deleted"));
-    let rows: Vec<_> = from.take(limit.min(most)).map(|(id, doc)| row(id, doc)).collect();
+    let is_whole = parameter(request, "include_docs").as_deref() == Some("true");
+    let shown = |(id, doc): (&String, &Document)| {
+        let mut shown = row(id, doc);
+        if !is_whole {
+            shown.as_object_mut().unwrap().remove("doc");
+        }
+        shown
+    };
+    let rows: Vec<_> = from.take(limit.min(most)).map(shown).collect();
     json!({"total_rows": docs.len(), "offset": 0, "rows": rows})
 }
 
