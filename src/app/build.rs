@@ -205,8 +205,8 @@ impl App {
         let standing =
             StandingIn { state: &state, sessions: live.handle.sessions(), clock: &clock, duty: &middle.duty };
         brokers.stand_in(&config, standing);
-        let handles = (&state, &events.reader, &middle.handle);
-        let (sync, synced) = sync::build(&config, handles, &clock, &tasks)?.unzip();
+        let stores = sync::Stores { state: &state, events: &events.reader, queues: &middle.handle };
+        let (sync, synced) = sync::build(&config, stores, &clock, &tasks)?.unzip();
         let reloaded = middle.reloaded(retention(&config, &events, &ledger, &clock), &state, &tasks);
         let running = Arc::new(Mutex::new(config.clone()));
         let ports = ports(Meeting {

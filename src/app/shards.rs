@@ -76,14 +76,15 @@ impl Shards {
             // Moved out and not copied: each queue has one owner from the first moment on.
             let recovered = recovered.take_out(partitions, |id| state.hook_of_replay(id));
             let ((jobs, to_make), (made, results)) = (mpsc::channel(places), mpsc::channel(places));
+            let channels = delivery::Channels { jobs: to_make, results: made };
             let delivery = match shards.first() {
-                Some(first) => first.delivery.beside((to_make, made))?,
+                Some(first) => first.delivery.beside(channels)?,
                 None => Delivery::new(
                     common.delivery.clone(),
                     clock.clone(),
                     events.clone(),
                     state.clone(),
-                    (to_make, made),
+                    channels,
                 )?,
             };
             let engine = Engine::new(Parts {

@@ -32,14 +32,23 @@ impl Begin for Beginning {
     }
 }
 
+/// What the synchronised documents become part of.
+#[derive(Clone, Copy)]
+pub(super) struct Stores<'a> {
+    pub(super) state: &'a State,
+    pub(super) events: &'a Reader,
+    pub(super) queues: &'a Queues,
+}
+
 /// The task and a look at its state; `None`: no KAZOO is named.
 pub(super) fn build(
     config: &Config,
-    (state, events, queues): (&State, &Reader, &Queues),
+    stores: Stores<'_>,
     clock: &Clock,
     tasks: &Tasks,
 ) -> anyhow::Result<Option<(Sync, SyncWatch)>> {
     let Some(source) = source(config)? else { return Ok(None) };
+    let Stores { state, events, queues } = stores;
     let parts = Parts {
         source,
         state: state.clone(),

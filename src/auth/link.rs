@@ -152,7 +152,7 @@ impl Auth {
         let Some(doc) = doc.filter(|doc| ends_s(doc) > self.now_s()) else { return Ok(None) };
         let Some(maker) = maker(&doc) else { return Ok(None) };
         let may =
-            self.role_of(&maker)? == Some(Role::Admin) && self.covers((maker.account, Role::Admin), account);
+            self.role_of(&maker)? == Some(Role::Admin) && self.covers(maker.account, Role::Admin, account);
         let role = if text(&doc, "priv_level") == role_name(Role::Admin) { Role::Admin } else { Role::User };
         let user = doc.get("user_id").and_then(Value::as_str);
         Ok(match user.filter(|_| may) {

@@ -147,7 +147,7 @@ impl Auth {
 
     /// Whether a caller may access an account: an admin their own account and those below it, a user only their own.
     #[must_use]
-    pub fn covers(&self, (own, role): (AccountId, Role), account: AccountId) -> bool {
+    pub fn covers(&self, own: AccountId, role: Role, account: AccountId) -> bool {
         match role {
             Role::Admin => self.state.is_ancestor_or_self(own, account),
             Role::User => own == account,

@@ -14,7 +14,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use url::{Position, Url};
 
-use super::connect::{Connector, NoConnection};
+use super::connect::{Connector, Destination, NoConnection};
 use super::guard::Guard;
 use super::idle::{Idle, Open};
 use super::stopwatch::{Phase, Stopwatch};
@@ -123,7 +123,8 @@ impl Client {
         within: Duration,
         watch: &mut Stopwatch,
     ) -> Result<Open, RequestError> {
-        let stream = self.connector.connect(account, (&address.url, &address.uri), within, watch).await?;
+        let to = Destination { url: &address.url, uri: &address.uri };
+        let stream = self.connector.connect(account, to, within, watch).await?;
         let opened = Open::on(stream, address.origin.clone()).await;
         opened.map_err(|error| RequestError::Broken { error, unread: Bytes::new() })
     }

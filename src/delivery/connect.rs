@@ -64,6 +64,13 @@ pub(super) struct TooLong(usize);
 /// A connection, with TLS where its URL asks for it.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<Bounded>>;
 
+/// Where a connection goes: the same address, as the guard and as the HTTP client read it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Destination<'a> {
+    pub(super) url: &'a Url,
+    pub(super) uri: &'a Uri,
+}
+
 /// Makes connections.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
@@ -84,16 +91,16 @@ impl Connector {
     pub(super) async fn connect(
         &self,
         account: AccountId,
-        (url, uri): (&Url, &Uri),
+        to: Destination<'_>,
         within: Duration,
         watch: &mut Stopwatch,
     ) -> Result<Stream, NoConnection> {
         let (until, limit) = (Instant::now() + self.limit, self.limit.min(within));
         // Shorter than the attempt's own limit; otherwise the attempt could not tell which step was too slow.
         watch.begin(Phase::Name);
-        let addresses = self.guard.addresses(account, url, limit / 4 * 3).await?;
+        let addresses = self.guard.addresses(account, to.url, limit / 4 * 3).await?;
         let connected = ConnectedAt::default();
-        watch.begin(Phase::Connect { at: connected.clone(), tls: url.scheme() == "https" });
+        watch.begin(Phase::Connect { at: connected.clone(), tls: to.url.scheme() == "https" });
         let ipv4 = addresses.iter().all(SocketAddr::is_ipv4);
         let failed = |error| NoConnection::Failed { error, ipv4 };
         // One connector for each connection, because it holds the addresses that the guard has checked for this
@@ -109,7 +116,7 @@ impl Connector {
         let names = Arc::new(DefaultServerNameResolver::default());
         let mut https = HttpsConnector::new(tcp, Arc::clone(&self.tls), false, names);
         poll_fn(|cx| https.poll_ready(cx)).await.map_err(failed)?;
-        let made = timeout_at(until, https.call(uri.clone())).await;
+        let made = timeout_at(until, https.call(to.uri.clone())).await;
         made.map_err(|_| NoConnection::TimedOut)?.map_err(failed)
     }
 }

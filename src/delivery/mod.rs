@@ -24,7 +24,7 @@ mod trust;
 
 pub use client::BuildError;
 pub use idle::IdleLimits;
-pub use pool::{Delivery, DeliveryOptions};
+pub use pool::{Channels, Delivery, DeliveryOptions};
 pub use shadow::Sink;
 pub use shortages::{Shortage, Shortages};
 pub use tester::Tester;

@@ -67,6 +67,15 @@ pub struct Delivery {
     shortages: Shortages,
 }
 
+/// The channels between a shard's engine and its attempts.
+#[derive(Debug)]
+pub struct Channels {
+    /// The attempts to make.
+    pub jobs: mpsc::Receiver<Job>,
+    /// The attempts that have ended.
+    pub results: mpsc::Sender<Vec<Attempt>>,
+}
+
 impl Delivery {
     /// Builds the client. Nothing is sent before `run`.
     pub fn new(
@@ -74,8 +83,9 @@ impl Delivery {
         clock: Clock,
         events: Reader,
         state: State,
-        (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
+        channels: Channels,
     ) -> Result<Self, BuildError> {
+        let Channels { jobs, results } = channels;
         let tenants = state.clone();
         let tenant_of = move |account| tenants.tenant_of(account);
         let names = Names::new(&options.nameservers, options.max_lookups, Arc::new(tenant_of));
@@ -95,10 +105,8 @@ impl Delivery {
 
     /// Another pool for other jobs, in a separate thread. Both share the answers of name servers, the memory for
     /// large events and what they know of shortages; each has its own connections.
-    pub fn beside(
-        &self,
-        (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
-    ) -> Result<Self, BuildError> {
+    pub fn beside(&self, channels: Channels) -> Result<Self, BuildError> {
+        let Channels { jobs, results } = channels;
         let transport = self.maker.transport.beside()?;
         let maker = Arc::new(Maker { transport, ..(*self.maker).clone() });
         let (pulse, beat) = pulse();

@@ -197,8 +197,7 @@ impl Api {
     ) -> Result<(), ApiError> {
         let caller = caller.ok_or_else(ApiError::invalid_credentials)?;
         let may = caller.role == Role::Admin || is_open_to_users;
-        let of = (caller.account, caller.role);
-        let covers = account.is_none_or(|account| self.auth.covers(of, account.id));
+        let covers = account.is_none_or(|account| self.auth.covers(caller.account, caller.role, account.id));
         if may && covers { Ok(()) } else { Err(ApiError::forbidden()) }
     }
 }

@@ -47,7 +47,7 @@ impl Call<'_> {
 
     /// Whether the caller may access an account.
     pub(super) fn covers(&self, account: AccountId) -> bool {
-        self.caller.is_some_and(|caller| self.api.auth.covers((caller.account, caller.role), account))
+        self.caller.is_some_and(|caller| self.api.auth.covers(caller.account, caller.role, account))
     }
 
     /// The actor that the audit trail names for changes of this request.

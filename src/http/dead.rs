@@ -101,7 +101,7 @@ pub(super) async fn redeliver(call: &Call<'_>, hook: &str) -> Result<Reply, ApiE
     }
     let only = if offsets.is_empty() { ReplayOnly::Dead } else { ReplayOnly::Chosen };
     let data = call.envelope.object()?;
-    let wanted = request(call, hook, (only, offsets), &data)?;
+    let wanted = request(call, hook, only, offsets, &data)?;
     if wanted.dry_run {
         return Ok(Reply::ok(replay_row(&call.api.queues.replay(wanted).await?)));
     }
@@ -116,7 +116,7 @@ pub(super) async fn again(call: &Call<'_>, hook: Option<&str>, id: &str) -> Resu
     let of_hook = hook.map(str::to_owned).or_else(of_delivery).ok_or_else(|| ApiError::unknown(id))?;
     let (hook, _) = call.hook(&of_hook)?;
     let offset = delivery_of(call, hook, id).ok_or_else(|| ApiError::unknown(id))?;
-    let again = request(call, hook, (ReplayOnly::Chosen, vec![offset]), &Map::new())?;
+    let again = request(call, hook, ReplayOnly::Chosen, vec![offset], &Map::new())?;
     // An event that retention has removed, or that this hook does not receive, is no delivery of the hook.
     let counted = call.api.queues.replay(ReplayRequest { dry_run: true, ..again.clone() }).await;
     if !counted.is_ok_and(|counted| counted.matched > 0) {
@@ -128,7 +128,8 @@ pub(super) async fn again(call: &Call<'_>, hook: Option<&str>, id: &str) -> Resu
 fn request(
     call: &Call<'_>,
     hook: HookId,
-    (only, offsets): (ReplayOnly, Vec<u64>),
+    only: ReplayOnly,
+    offsets: Vec<u64>,
     data: &Map<String, Value>,
 ) -> Result<ReplayRequest, ApiError> {
     Ok(ReplayRequest {

@@ -108,7 +108,7 @@ fn everything(api: Api, site: Option<Arc<dyn Site>>) -> BoxedFilter<(warp::reply
                   body| {
                 let (api, site) = (api.clone(), site.clone());
                 let asked = UpgradeRequest { method: &method, headers: &headers, upgrade };
-                let entered = enter(&api, site.as_deref(), (path.as_str(), &asked), peer.address);
+                let entered = enter(&api, site.as_deref(), path.as_str(), &asked, peer.address);
                 let client = api.live.client(peer.address.ip(), &headers);
                 let mut request = Request::new(method, path.as_str(), &query, headers);
                 request.remote = Some(client);
@@ -168,7 +168,8 @@ async fn beside(answering: impl Future<Output = Response> + Send + 'static) -> O
 fn enter(
     api: &Api,
     site: Option<&dyn Site>,
-    (path, asked): (&str, &UpgradeRequest<'_>),
+    path: &str,
+    asked: &UpgradeRequest<'_>,
     remote: SocketAddr,
 ) -> Option<warp::reply::Response> {
     asked.wants_websocket().then(|| {

@@ -10,7 +10,7 @@ pub fn webhook_disabled(account: AccountId, hook: HookId, sender: Sender<'_>) ->
     Message::new(
         "notifications",
         "notifications.webhook.disabled".to_owned(),
-        message::body(("notification", "webhook_disabled"), sender, fields),
+        message::body("notification", "webhook_disabled", sender, fields),
     )
 }
 

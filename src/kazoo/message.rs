@@ -43,7 +43,8 @@ pub struct Sender<'a> {
 /// The body of a message: the headers of all messages and the message's own fields. As in KAZOO's publishers, `null`
 /// and `""` are left out at the top level.
 pub(super) fn body<const N: usize>(
-    (category, name): (&str, &str),
+    category: &str,
+    name: &str,
     sender: Sender<'_>,
     fields: [(&str, Value); N],
 ) -> Object {

@@ -41,7 +41,7 @@ pub fn own_document_event(change: OwnDocument<'_>, sender: Sender<'_>) -> Object
         ("Rev", field("_rev")),
         ("Type", type_),
     ];
-    message::body(("configuration", change.action), sender, fields)
+    message::body("configuration", change.action, sender, fields)
 }
 
 /// The routing key of a document's event (`docs/kazoo/amqp.md#keys-of-events`).

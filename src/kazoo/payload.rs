@@ -62,14 +62,14 @@ pub fn payload<'a>(
 ) -> Result<Option<Payload<'a>>, PayloadError> {
     let Some(family) = event.family else { return Ok(None) };
     let mut out = match event.encoding {
-        Encoding::Plain => match of_body(event, (family, hook), event.body, extras) {
+        Encoding::Plain => match of_body(event, family, hook, event.body, extras) {
             // Earlier versions stored bodies as they came. Such a body is repaired when it is delivered.
             Err(PayloadError::NotJson(_) | PayloadError::NotText(_)) => {
-                of_body(event, (family, hook), &stored_text(event)?, extras)?.into_owned()
+                of_body(event, family, hook, &stored_text(event)?, extras)?.into_owned()
             }
             made => made?,
         },
-        Encoding::Gzip => of_body(event, (family, hook), &stored_text(event)?, extras)?.into_owned(),
+        Encoding::Gzip => of_body(event, family, hook, &stored_text(event)?, extras)?.into_owned(),
     };
     if hook.modifiers.as_ref().is_some_and(|modifiers| !passes(modifiers, &out)) {
         return Ok(None);
@@ -85,7 +85,8 @@ pub fn payload<'a>(
 
 fn of_body<'a>(
     event: &Event<'_>,
-    (family, hook): (Family, &Hook),
+    family: Family,
+    hook: &Hook,
     body: &'a [u8],
     extras: &Extras<'_>,
 ) -> Result<Payload<'a>, PayloadError> {

@@ -68,7 +68,7 @@ pub fn websockets_answer(asked: &WebsocketsRequest, sessions: Vec<Object>, sende
         (None, all) => all.map(Value::Object).collect(),
         (Some(_), mut one) => one.next().map_or_else(|| json!([]), Value::Object),
     };
-    let body = message::body(("websockets", "get_resp"), sender, [("Data", data)]);
+    let body = message::body("websockets", "get_resp", sender, [("Data", data)]);
     reply(&asked.reply_to, body)
 }
 
@@ -108,7 +108,7 @@ fn enabling_asked(body: &Object) -> Option<EnablingRequest> {
 #[must_use]
 pub fn enabling_answer(asked: &EnablingRequest, sender: Sender<'_>) -> Message {
     let fields = [("status", Value::from("success"))];
-    reply(&asked.reply_to, message::body(("configuration", "doc_type_updated"), sender, fields))
+    reply(&asked.reply_to, message::body("configuration", "doc_type_updated", sender, fields))
 }
 
 /// What a node tells of itself.
@@ -135,7 +135,7 @@ pub fn advertise(program: &Advertised<'_>, sender: Sender<'_>) -> Message {
         ("WhApps", apps.into()),
         ("Zone", program.zone.into()),
     ];
-    Message::new("nodes", String::new(), message::body(("nodes", "advertise"), sender, fields))
+    Message::new("nodes", String::new(), message::body("nodes", "advertise", sender, fields))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub fn frames(data: &[u8]) {
     let log_ids = Arc::new(LogIds::new(1, Vec::new()));
     let mut protocol = Protocol::new("192.0.2.1:7".into(), log_ids, &options, || "made".to_owned());
     for (at, frame) in (0..).zip(text.lines()) {
-        let mut effect = protocol.receive(frame, (at * 100_000, 100), &Everybody);
+        let mut effect = protocol.receive(frame, at * 100_000, 100, &Everybody);
         let reply = loop {
             effect = match effect {
                 Effect::Reply(reply) => break reply,

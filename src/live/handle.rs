@@ -228,7 +228,7 @@ pub(super) enum Rechecked {
 
 impl Accounts for Live {
     fn covers(&self, caller: &Caller, account: AccountId) -> bool {
-        self.0.auth.covers((caller.account, caller.role), account)
+        self.0.auth.covers(caller.account, caller.role, account)
     }
 
     fn is_master(&self, caller: &Caller) -> bool {

@@ -102,12 +102,7 @@ impl Protocol {
     }
 
     /// Processes a text frame. `now_us` counts from the session's beginning, `now_s` from 1970.
-    pub(super) fn receive(
-        &mut self,
-        text: &str,
-        (now_us, now_s): (u64, u64),
-        accounts: &dyn Accounts,
-    ) -> Effect {
+    pub(super) fn receive(&mut self, text: &str, now_us: u64, now_s: u64, accounts: &dyn Accounts) -> Effect {
         let request = Request::read(text, self.new_id);
         // Before anything else: a malformed frame costs a token too.
         if !self.bucket.take(now_us) {

@@ -182,7 +182,7 @@ impl Session {
         let now_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         // Before the frame may change the bindings: `note_position` moves all present ones.
         self.follower.note_position(&mut self.protocol.subscriptions);
-        let effect = self.protocol.receive(text, (now_us, self.live.now_s()), &self.live);
+        let effect = self.protocol.receive(text, now_us, self.live.now_s(), &self.live);
         self.go_on(effect).await;
     }
 

@@ -76,11 +76,7 @@ pub fn stat(disk: &dyn Disk, dir: &Path) -> Result<Vec<SegmentStat>, ReadError> 
         .collect();
     found.sort_unstable();
     let ends = found.iter().skip(1).map(|(first, _)| Some(*first)).chain([None]);
-    found
-        .iter()
-        .zip(ends)
-        .map(|(&(first, bytes), end)| stat_segment(disk, dir, (first, bytes), end))
-        .collect()
+    found.iter().zip(ends).map(|(&(first, bytes), end)| stat_segment(disk, dir, first, bytes, end)).collect()
 }
 
 /// Whether the log in `dir` contains anything beyond segment headers, sound or not. A missing directory contains
@@ -98,7 +94,8 @@ pub fn has_records(disk: &dyn Disk, dir: &Path) -> io::Result<bool> {
 fn stat_segment(
     disk: &dyn Disk,
     dir: &Path,
-    (first, bytes): (u64, u64),
+    first: u64,
+    bytes: u64,
     end: Option<u64>,
 ) -> Result<SegmentStat, ReadError> {
     let file = names::segment(dir, first);

@@ -1,6 +1,8 @@
 //! Reads the audit trail page by page. It has two parts, read in this order: older entries that were copied (`audit_kept`), then
 //! the trail itself. A position below `FIRST_PART` belongs to a kept entry.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
 use super::audit::WAS;
@@ -94,12 +96,11 @@ impl Part<'_> {
     /// kilobytes of JSON.
     fn fill(&self, query: &AuditQuery, page: &mut AuditPage, bytes: &mut usize) -> Result<(), ReadError> {
         let range = self.log.offsets_in(query.from_us..query.until_us)?;
-        let (first, end) = (range.start, range.end);
-        let mut at = self.start(query, first, end);
-        while if query.ascending { at < end } else { at > first } {
+        let mut at = self.start(query, range.start, range.end);
+        while if query.ascending { at < range.end } else { at > range.start } {
             // One more than the page needs says where the next page begins.
             let wanted = query.limit.saturating_sub(page.rows.len()).saturating_add(1).min(STEP);
-            let batch = self.batch(query, at, (first, end), wanted)?;
+            let batch = self.batch(query, at, &range, wanted)?;
             for found in found(&batch, query.ascending) {
                 let offset = found.offset();
                 let is_ahead = if query.ascending { offset >= at } else { offset < at };
@@ -122,21 +123,21 @@ impl Part<'_> {
         Ok(())
     }
 
-    /// Reads one step of entries from `at` in the direction of the query.
+    /// Reads one step of entries of the range, from `at` in the direction of the query.
     fn batch(
         &self,
         query: &AuditQuery,
         at: u64,
-        (first, end): (u64, u64),
+        range: &Range<u64>,
         wanted: usize,
     ) -> Result<Batch, ReadError> {
         let tag = query.account.filter(|_| self.is_by_account).map(AccountId::tag);
         match (tag, query.ascending) {
-            (Some(tag), true) => self.log.read_tags(&[tag], at, end, wanted, STEP_BYTES),
+            (Some(tag), true) => self.log.read_tags(&[tag], at, range.end, wanted, STEP_BYTES),
             (Some(tag), false) => self.log.read_tags_back(&[tag], at, wanted),
             // Without the account's tag, most entries may be of others.
-            (None, _) if query.account.is_some() => self.any(query, at, first, STEP),
-            (None, _) => self.any(query, at, first, wanted),
+            (None, _) if query.account.is_some() => self.any(query, at, range.start, STEP),
+            (None, _) => self.any(query, at, range.start, wanted),
         }
     }
 

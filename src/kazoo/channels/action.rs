@@ -78,7 +78,7 @@ impl Action {
         Message::new(
             "metaflow",
             format!("metaflow.action.{}.{}", encode_segment(call_id), self.name),
-            message::body(("metaflow", "action"), sender, fields),
+            message::body("metaflow", "action", sender, fields),
         )
     }
 }

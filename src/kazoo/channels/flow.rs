@@ -38,7 +38,7 @@ impl Flow {
         Message::new(
             "metaflow",
             format!("metaflow.flow.{}", encode_segment(call_id)),
-            message::body(("metaflow", "flow"), sender, fields),
+            message::body("metaflow", "flow", sender, fields),
         )
     }
 

@@ -23,7 +23,8 @@ pub fn account_query(account: AccountId, sender: Sender<'_>) -> Message {
         "callevt",
         format!("call.status_req.{account}"),
         message::body(
-            ("call_event", "query_account_channels_req"),
+            "call_event",
+            "query_account_channels_req",
             sender,
             [("Account-ID", account.into()), ("Active-Only", false.into()), ("Usernames", json!([]))],
         ),
@@ -37,7 +38,8 @@ pub fn call_query(call_id: &str, sender: Sender<'_>) -> Message {
         "callevt",
         "call.status_req.channels".to_owned(),
         message::body(
-            ("call_event", "query_channels_req"),
+            "call_event",
+            "query_channels_req",
             sender,
             [("Active-Only", true.into()), ("Call-ID", call_id.into()), ("Fields", Value::from("all"))],
         ),

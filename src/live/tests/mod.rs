@@ -76,7 +76,7 @@ impl Talk {
 
     /// The reply; `None` for an accepted command.
     fn try_say(&mut self, text: &str) -> Option<Value> {
-        let mut effect = self.protocol.receive(text, (self.now_us, self.now_s), &self.tree);
+        let mut effect = self.protocol.receive(text, self.now_us, self.now_s, &self.tree);
         loop {
             effect = match effect {
                 Effect::Reply(reply) => return Some(serde_json::from_str(&reply).unwrap()),

@@ -67,7 +67,10 @@ impl Before {
 
     /// Removes and returns the queues of some partitions.
     pub(super) fn take_out(&mut self, partitions: Partitions) -> Self {
-        Self(self.0.extract_if(.., |_, (partition, _)| partitions.contains(*partition)).collect())
+        let all = std::mem::take(&mut self.0).into_iter();
+        let (taken, left) = all.partition(|(_, (partition, _))| partitions.contains(*partition));
+        self.0 = left;
+        Self(taken)
     }
 
     /// Adds the queues of further partitions.

@@ -118,8 +118,7 @@ async fn torture(plan: &Plan) {
         }
         mood
     }));
-    let over = Cell::new(false);
-    let uri = broker.uri();
+    let (over, uri) = (Cell::new(false), broker.uri());
     let publishing = publish::until(&over, &uri, &account, &verdict);
     let mut scene = Scene { broker, receiver, process, disk, file, shards, kills: 0 };
     let breaking = async {
