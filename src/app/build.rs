@@ -20,7 +20,8 @@ use super::options::{
     auth_options, delivery_options, events_options, http_options, ingest_options, ledger_options,
     queue_options, retention_limits, shards, state_options,
 };
-use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort};
+use super::ports::{ChannelsPort, EventsPort, HealthPort, TesterPort};
+use super::queues_port::QueuesPort;
 use super::reload::{Reload, Reloaded, Running};
 use super::retention::Retention;
 use super::shards::{Common, Shards, feeds};

@@ -19,6 +19,7 @@ mod operator;
 mod options;
 mod ports;
 mod private;
+mod queues_port;
 mod reload;
 mod retention;
 mod scrape;

@@ -9,32 +9,19 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use crate::commands::{CommandError, Commands, Websockets};
-use crate::delivery::Tester;
-use crate::history::History;
-use crate::http::{
-    self, Answer, AttemptsError, Fault, NewEvent, Readiness, ReplayError, SubmitError as HttpSubmitError,
-};
+use crate::delivery::{Tester, signature};
+use crate::http::{self, Answer, Fault, NewEvent, Readiness, Signed, SubmitError as HttpSubmitError};
 use crate::ingest::{FromHttp, Ingest, KeyError, Prepared, RequestKey, SubmitError};
 use crate::kazoo::Command;
 use crate::live::{ChannelCommand, Commander, SessionView, Sessions};
-use crate::log::{ReadError, Reader};
+use crate::log::Reader;
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveriesQuery,
-    DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, LogIds,
-    Minute, Pulse, QueueStatus, Received, ReplayId, ReplayRequest, ReplayState, ReplayStatus, SentRequest,
-    Tested,
+    AccountId, DeliveryId, EventId, HandedIn, Hook, HookId, LogIds, Received, SentRequest, Tested,
 };
-use crate::queues::{AskError, Queues, ReadingError};
 use crate::tasks::Tasks;
 
 use super::share::AccountShare;
 use super::watch::StorageHealth;
-
-/// The queues, and the results of their deliveries.
-pub(super) struct QueuesPort {
-    pub(super) queues: Queues,
-    pub(super) history: History,
-}
 
 /// Tests of hooks.
 pub(super) struct TesterPort(pub(super) Tester);
@@ -59,160 +46,6 @@ pub(super) struct WebsocketsPort(pub(super) Sessions);
 /// Health.
 pub(super) struct HealthPort(pub(super) StorageHealth);
 
-fn refused(error: &AskError) -> ReplayError {
-    match error {
-        AskError::NoHook => ReplayError::NoHook,
-        AskError::TooMany(count) => ReplayError::TooMany(*count),
-        AskError::Limit(limit) => ReplayError::Limit(limit.clone()),
-        AskError::Reading(ReadingError::Busy) => ReplayError::Busy,
-        AskError::EmptyRange { from, until } => ReplayError::EmptyRange { from: *from, until: *until },
-        AskError::Ended | AskError::Reading(_) | AskError::State(_) => {
-            ReplayError::Unavailable(error.to_string())
-        }
-    }
-}
-
-fn unread(error: &ReadingError) -> AttemptsError {
-    match error {
-        ReadingError::Read(ReadError::Damaged(damage)) => AttemptsError::Damaged(damage.to_string()),
-        ReadingError::Busy => AttemptsError::Busy,
-        ReadingError::Read(_) | ReadingError::Ended => AttemptsError::Unavailable(error.to_string()),
-    }
-}
-
-fn unanswered(error: &AskError) -> AttemptsError {
-    match error {
-        AskError::Reading(error) => unread(error),
-        _ => AttemptsError::Unavailable(error.to_string()),
-    }
-}
-
-impl http::Queues for QueuesPort {
-    fn ledger_end(&self) -> u64 {
-        self.queues.ledger_end()
-    }
-
-    fn first_waiting(&self, account: AccountId) -> Option<u64> {
-        self.queues.first_waiting(account)
-    }
-
-    fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>> {
-        Box::pin(async move {
-            self.queues.status(hook).await.unwrap_or_else(|error| {
-                tracing::warn!(hook_id = %hook, %error, "the status of a queue cannot be read");
-                None
-            })
-        })
-    }
-
-    fn statuses<'a>(
-        &'a self,
-        hooks: &'a [Arc<Hook>],
-    ) -> Answer<'a, Result<Vec<Option<QueueStatus>>, AttemptsError>> {
-        Box::pin(async move { self.queues.statuses(hooks).await.map_err(|error| unanswered(&error)) })
-    }
-
-    fn pulse(&self, hook: HookId) -> Option<Pulse> {
-        self.queues.pulse(hook)
-    }
-
-    fn hour(&self, hook: HookId) -> Vec<Minute> {
-        self.queues.hour(hook)
-    }
-
-    fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>> {
-        Box::pin(async move { self.queues.replay(request).await.map_err(|error| refused(&error)) })
-    }
-
-    fn replays(&self, hook: HookId) -> Answer<'_, Vec<ReplayStatus>> {
-        Box::pin(async move {
-            self.queues.replays(hook).await.unwrap_or_else(|error| {
-                tracing::warn!(hook_id = %hook, %error, "replays cannot be listed");
-                Vec::new()
-            })
-        })
-    }
-
-    fn cancel(
-        &self,
-        hook: HookId,
-        replay: ReplayId,
-        by: Option<Actor>,
-    ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {
-        Box::pin(async move { self.queues.cancel(hook, replay, by).await.map_err(|error| refused(&error)) })
-    }
-
-    fn hold(
-        &self,
-        hook: HookId,
-        replay: ReplayId,
-        state: ReplayState,
-        by: Option<Actor>,
-    ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {
-        Box::pin(
-            async move { self.queues.hold(hook, replay, state, by).await.map_err(|error| refused(&error)) },
-        )
-    }
-
-    fn record(&self, offset: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>> {
-        Box::pin(async move { self.history.record(offset).await.map_err(|error| unread(&error)) })
-    }
-
-    fn reset_failures(&self, hooks: Vec<HookId>) -> Answer<'_, usize> {
-        Box::pin(async move { self.queues.reset_failures(hooks).await.unwrap_or(0) })
-    }
-
-    fn probe(&self, hook: HookId) -> Answer<'_, bool> {
-        Box::pin(async move { self.queues.probe(hook).await.unwrap_or(false) })
-    }
-
-    fn search(&self, query: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>> {
-        Box::pin(async move { self.history.search(query).await.map_err(|error| unread(&error)) })
-    }
-
-    fn event(&self, offset: u64) -> Answer<'_, Result<Option<EventRow>, AttemptsError>> {
-        Box::pin(async move { self.history.event(offset).await.map_err(|error| unread(&error)) })
-    }
-
-    fn deliveries(&self, query: DeliveriesQuery) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
-        Box::pin(async move { self.history.deliveries(query).await.map_err(|error| unread(&error)) })
-    }
-
-    fn delivery(
-        &self,
-        account: AccountId,
-        hook: HookId,
-        offset: u64,
-    ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
-        Box::pin(
-            async move { self.history.delivery(account, hook, offset).await.map_err(|error| unread(&error)) },
-        )
-    }
-
-    fn hook_at(
-        &self,
-        hook: HookId,
-        offset: u64,
-        attempt: Option<u16>,
-    ) -> Answer<'_, Result<Option<Hook>, AttemptsError>> {
-        Box::pin(
-            async move { self.history.hook_at(hook, offset, attempt).await.map_err(|error| unread(&error)) },
-        )
-    }
-
-    fn dead(&self, query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>> {
-        Box::pin(async move { self.history.dead(query).await.map_err(|error| unread(&error)) })
-    }
-
-    fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Answer<'_, Result<Vec<AttemptRow>, AttemptsError>> {
-        Box::pin(async move { self.history.dead_rows(hook, dead).await.map_err(|error| unread(&error)) })
-    }
-
-    fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>> {
-        Box::pin(async move { self.history.attempts(query).await.map_err(|error| unread(&error)) })
-    }
-}
-
 impl http::Tester for TesterPort {
     fn test(&self, hook: Arc<Hook>, record: Bytes) -> Answer<'_, Option<Tested>> {
         Box::pin(self.0.test(hook, record))
@@ -229,6 +62,11 @@ impl http::Tester for TesterPort {
         record: &[u8],
     ) -> Result<SentRequest, String> {
         self.0.compose(hook, delivery, record)
+    }
+
+    fn signature(&self, hook: &Hook, request: &Signed<'_>) -> Option<String> {
+        let signed = signature(&hook.secrets, request.id, request.timestamp_s, request.body);
+        (!signed.is_empty()).then_some(signed)
     }
 }
 

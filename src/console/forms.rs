@@ -3,7 +3,8 @@
 //!
 //! Promise: a form is refused if it was made for another session, was changed, was sent before, or was made by an
 //! earlier run. Only a bounded number of sent forms is remembered. Forms older than the oldest remembered one are
-//! refused as too old.
+//! refused as too old. Of more sessions than are remembered, the one that sent nothing for the longest time is
+//! forgotten, and forms made before its last one was sent are too old.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -46,7 +47,9 @@ type Mark = (u64, u128);
 #[derive(Default)]
 struct Used {
     sessions: HashMap<String, OfSession>,
-    /// Forms made until this time are too old, in every session.
+    /// The sessions by the time at which they last sent a form.
+    by_time: BTreeSet<(u64, String)>,
+    /// Forms made until this time are too old in sessions that are not remembered.
     floor_us: u64,
 }
 
@@ -55,6 +58,8 @@ struct OfSession {
     marks: BTreeSet<Mark>,
     /// Forms of this session made until this time are too old.
     floor_us: u64,
+    /// When the session last sent a form.
+    last_us: u64,
 }
 
 impl fmt::Debug for Forms {
@@ -94,17 +99,22 @@ impl Forms {
 
 impl Used {
     fn add(&mut self, session: &str, mark: Mark, now_us: u64) -> Result<(), FormError> {
-        if mark.0 <= self.floor_us {
-            return Err(FormError::Old);
-        }
-        if self.sessions.len() >= MOST_SESSIONS && !self.sessions.contains_key(session) {
-            // Forgetting which forms were sent is safe only because every form made until now is refused from here
-            // on.
-            self.sessions.clear();
-            self.floor_us = now_us;
-            return Err(FormError::Old);
+        if !self.sessions.contains_key(session) {
+            if mark.0 <= self.floor_us {
+                return Err(FormError::Old);
+            }
+            if self.sessions.len() >= MOST_SESSIONS
+                && let Some((last_us, longest_idle)) = self.by_time.pop_first()
+            {
+                // Forgetting which forms a session sent is safe only because forms made until its last one are refused.
+                self.sessions.remove(&longest_idle);
+                self.floor_us = self.floor_us.max(last_us);
+            }
         }
         let known = self.sessions.entry(session.to_owned()).or_default();
+        self.by_time.remove(&(known.last_us, session.to_owned()));
+        known.last_us = known.last_us.max(now_us);
+        self.by_time.insert((known.last_us, session.to_owned()));
         if mark.0 <= known.floor_us {
             return Err(FormError::Old);
         }
@@ -148,6 +158,21 @@ mod tests {
         let forms = Forms::new();
         let token = forms.issue("anna", 1, 7);
         assert_eq!(forms.take("anna", &token, OPEN_US + 2), Err(FormError::Old));
+    }
+
+    #[test]
+    fn the_session_that_was_idle_for_longest_is_forgotten_and_its_sent_form_stays_refused() {
+        let forms = Forms::new();
+        let first = forms.issue("first", 1, 0);
+        assert_eq!(forms.take("first", &first, 1_000_000), Ok(()));
+        let open = forms.issue("busy", 1_000_001, 1);
+        for at in 0..MOST_SESSIONS as u64 + 5 {
+            let (session, now_us) = (format!("s{at}"), 1_000_002 + at);
+            assert_eq!(forms.take(&session, &forms.issue(&session, now_us, 2), now_us + 1), Ok(()), "{at}");
+        }
+        assert_eq!(forms.take("first", &first, 3_000_000), Err(FormError::Old));
+        assert_eq!(forms.take("s20", &forms.issue("s20", 3_000_000, 3), 3_000_001), Ok(()), "others stay");
+        assert_eq!(forms.take("busy", &open, 3_000_002), Err(FormError::Old), "made before a forgotten form");
     }
 
     #[test]

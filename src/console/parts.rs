@@ -50,6 +50,17 @@ pub(super) fn state(state: &str) -> Markup {
     html! { span.badge.(class) { span aria-hidden="true" { (sign) } " " (word) } }
 }
 
+/// Why a delivery has not ended, as a sign and a word.
+pub(super) fn waiting(state: &str) -> Markup {
+    let (class, sign, word) = match state {
+        "under_way" => ("ok", "▶", "under way"),
+        "retrying" => ("warn", "↻", "failed, tried again"),
+        "set_aside" => ("bad", "‖", "out of tries, set aside"),
+        _ => ("off", "…", "waiting"),
+    };
+    html! { span.badge.(class) { span aria-hidden="true" { (sign) } " " (word) } }
+}
+
 /// The result of an attempt, as a sign and a word.
 pub(super) fn result(result: &str) -> Markup {
     let (class, sign, word) = match result {
@@ -86,7 +97,12 @@ pub(super) fn pager(path: &str, query: &[(&str, &str)], response: &ApiResponse, 
 pub(super) fn faults(fields: &[(String, String)]) -> Markup {
     html! {
         @if !fields.is_empty() {
-            ul.faults { @for (field, text) in fields { li { code { (field) } ": " (text) } } }
+            ul.faults { @for (field, text) in fields { li {
+                @match super::pages::hook_form::label(field) {
+                    Some(label) => { strong { (label) } " (" code { (field) } "): " (text) }
+                    None => { code { (field) } ": " (text) }
+                }
+            } } }
         }
     }
 }

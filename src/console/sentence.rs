@@ -25,6 +25,11 @@ pub(super) fn of(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
             " " (if state == "auto_disabled" { "Next probe" } else { "Next attempt" }) " "
             (moment(number(queue, "next_try_at"), now_us)) "."
         }
+        @if let Some(dead) = number(queue, "dead_left").filter(|dead| *dead > 0) {
+            " " strong { @if !flag(queue, "dead_left_exact") { "At least " } (counted(dead, "delivery")) } " "
+            (if dead == 1 { "is" } else { "are" })
+            " dead: out of tries, and not delivered since. The tab Dead lists them and sends them again."
+        }
         @if let Some(gap) = queue.get("gap").filter(|gap| !gap.is_null()) {
             " Retention dropped " (counted(gap_size(gap), "event")) " of the log before this hook could get them."
         }
@@ -73,9 +78,6 @@ fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
             Some(last) if text(last, "result") == "failure" => html! {
                 "Nothing waits, but the last attempt, " (moment(number(last, "timestamp"), now_us)) ", failed"
                 (because(Some(last))) "."
-                @if let Some(dead) = number(queue, "dead").filter(|dead| *dead > 0) {
-                    " So far " (counted(dead, "delivery")) " were given up; the tab Dead lists those that were not sent again."
-                }
             },
             Some(last) => {
                 html! { "Up to date. The last attempt was " (moment(number(last, "timestamp"), now_us)) ": " (outcome(last)) "." }
@@ -138,7 +140,7 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("Delivering"), "{text}");
-        let idle = json!({"state": "idle", "waiting": 0, "dead": 3});
+        let idle = json!({"state": "idle", "waiting": 0, "dead_left": 3, "dead_left_exact": true});
         let text = of(&idle, &failed, 0).into_string();
         assert!(
             text.contains("failed") && text.contains("3 deliver") && !text.contains("Up to date"),

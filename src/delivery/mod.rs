@@ -27,5 +27,6 @@ pub use idle::IdleLimits;
 pub use pool::{Channels, Delivery, DeliveryOptions};
 pub use shadow::Sink;
 pub use shortages::{Shortage, Shortages};
+pub use sign::signature;
 pub use tester::Tester;
 pub use transport::{Transport, TransportLimits};

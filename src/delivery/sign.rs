@@ -8,7 +8,8 @@ use crate::model::Secret;
 
 /// The value of `webhook-signature`: one `v1,…` for each secret that is valid at that time, newest first, separated
 /// by spaces.
-pub(super) fn signature(secrets: &[Secret], id: &str, timestamp_s: u64, body: &[u8]) -> String {
+#[must_use]
+pub fn signature(secrets: &[Secret], id: &str, timestamp_s: u64, body: &[u8]) -> String {
     let timestamp = timestamp_s.to_string();
     let valid = secrets.iter().filter(|secret| secret.until_s.is_none_or(|until| timestamp_s < until));
     let signed = valid.map(|secret| {

@@ -76,7 +76,7 @@ async fn run_in(dir: &std::path::Path, seconds: u64, ended: impl Future<Output =
     result
 }
 
-/// Short times, so that a person sees retries, a disabled hook and its recovery within a minute.
+/// Short times, so that a person sees retries, a disabled hook and its recovery within two minutes.
 fn config(dir: &std::path::Path) -> anyhow::Result<Config> {
     let set = [
         format!("data_dir={}", dir.display()),
@@ -118,7 +118,8 @@ fn print_guide(base: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "Switchhook demo. Three hooks: healthy (every event), flaky (fails now and then), down (refuses for a while).
+        "Switchhook demo. Three hooks: healthy (every event), flaky (fails now and then), down (refuses for a minute,
+then works for a minute, in turn).
 Watch them in the console:
 
   {base}/console/

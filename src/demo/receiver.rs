@@ -11,8 +11,8 @@ use warp::http::{HeaderMap, StatusCode};
 use super::{Lines, say};
 use crate::tasks::Stop;
 
-/// How long `/down` answers 503.
-const DOWN_FOR: Duration = Duration::from_secs(25);
+/// How long `/down` answers 503, and then 200, in turn. Long enough to open the console and see the hook fail.
+const DOWN_FOR: Duration = Duration::from_secs(60);
 
 /// A bound receiver.
 pub(super) struct Receiver {
@@ -35,7 +35,7 @@ impl Receiver {
         let (began, flaky) = (Instant::now(), AtomicU64::new(0));
         let moods = std::sync::Arc::new(move |name: &str| match name {
             "flaky" => flaky.fetch_add(1, Ordering::Relaxed) % 12 != 1,
-            "down" => began.elapsed() > DOWN_FOR,
+            "down" => (began.elapsed().as_secs() / DOWN_FOR.as_secs()) % 2 == 1,
             _ => true,
         });
         let answer = warp::path::param::<String>()

@@ -17,7 +17,7 @@ use crate::queues::{Fate, Filed, LedgerRecord, in_reach};
 const READ: usize = 4096;
 const READ_BYTES: usize = 1 << 20;
 /// The usual bounds.
-const BOUNDS: Bounds = Bounds { after: 1 << 15, further: 200_000, newest: 2048 };
+const BOUNDS: Bounds = Bounds { after: 1 << 13, further: 1 << 15, newest: 1024 };
 /// The most attempts of one delivery that are remembered, the newest ones.
 const REMEMBERED: usize = 100;
 /// How far before its event an attempt is searched for, in microseconds. A clock that was set back causes this.

@@ -1,11 +1,13 @@
 //! Dead deliveries, read from the ledger: those that ran out of tries and have not been delivered since.
 //!
-//! One pass over the hook's records finds them. Its memory is bounded: of more than `MOST` failing deliveries, only
-//! those at the front of the requested order are in memory, and the list says where to continue.
+//! The index knows them, unless the hook has very many. Then one pass over the hook's records finds them. Its memory is
+//! bounded: of more than `MOST` failing deliveries, only those at the front of the requested order are in memory, and
+//! the list says where to continue.
 
 use std::collections::BTreeMap;
 
 use super::damaged::{LEDGER_DAMAGED, error_of_event, unreadable};
+use super::dead_index::Failing;
 use super::reader::HistoryReader;
 use super::revisions::Revisions;
 use crate::log::{ReadError, Record};
@@ -15,32 +17,28 @@ use crate::queues::{LastWord, LedgerRecord};
 /// The most failing deliveries in memory.
 const MOST: usize = 1 << 16;
 
-/// A failing delivery.
-#[derive(Debug, Clone, Copy, Default)]
-struct Failing {
-    /// The ledger's offset of its last attempt.
-    attempt: Option<u64>,
-    /// When it died; `None` if it is not dead.
-    died_us: Option<u64>,
-}
-
 impl HistoryReader {
     /// A hook's dead deliveries in one order, up to `MOST`.
     pub(super) fn dead(&self, query: &DeadQuery) -> Result<DeadList, ReadError> {
-        let mut front = Front { failing: BTreeMap::new(), ascending: query.ascending, left_out: None };
         let first = self.logs.events.first();
         let is_asked_for = |offset: u64| {
             let started = query.start.is_none_or(|s| if query.ascending { offset >= s } else { offset <= s });
             started && offset >= first
         };
+        if let Some(mut dead) = self.indexed_dead(query.hook)? {
+            dead.retain(|dead| is_asked_for(dead.offset));
+            if !query.ascending {
+                dead.reverse();
+            }
+            return Ok(DeadList { dead, next: None });
+        }
+        let mut front = Front { failing: BTreeMap::new(), ascending: query.ascending, left_out: None };
         self.logs.each_outcome(query.hook, |record, offset, word| {
             if is_asked_for(offset) {
                 front.note(record, offset, word);
             }
         })?;
-        let dead = front.failing.into_iter().filter_map(|(offset, failing)| {
-            Some(Dead { offset, attempt: failing.attempt?, died_us: failing.died_us? })
-        });
+        let dead = front.failing.into_iter().filter_map(|(offset, failing)| failing.dead(offset));
         let dead: Vec<Dead> = if query.ascending { dead.collect() } else { dead.rev().collect() };
         Ok(DeadList { dead, next: front.left_out })
     }
@@ -98,17 +96,8 @@ impl Front {
         if self.left_out.is_some_and(|out| if self.ascending { offset >= out } else { offset <= out }) {
             return;
         }
-        if matches!(word, LastWord::Fine | LastWord::Expired) {
+        if !self.failing.entry(offset).or_default().note(record, word) {
             self.failing.remove(&offset);
-            return;
-        }
-        let failing = self.failing.entry(offset).or_default();
-        // A delivery that is given up later has no attempt at that moment. Its row shows its last one.
-        if word != LastWord::GivenUp {
-            failing.attempt = Some(record.offset);
-        }
-        if word != LastWord::Failed {
-            failing.died_us = Some(record.time_us);
         }
         if self.failing.len() > MOST {
             let last = if self.ascending { self.failing.pop_last() } else { self.failing.pop_first() };

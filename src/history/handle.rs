@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::dead_index::DeadIndex;
 use super::reader::HistoryReader;
 use crate::log::ReadError;
 use crate::model::{
-    AccountId, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery,
+    AccountId, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadLeft, DeadList, DeadQuery,
     DeliveriesQuery, EventDeliveries, EventNewsPage, EventPage, EventQuery, EventRow, EventScope, Hook,
-    HookId,
+    HookId, WaitingPage, WaitingPart, WaitingQuery,
 };
 use crate::queues::{Logs, ReadingError, Readings};
 
@@ -23,7 +24,7 @@ impl History {
     /// The history in these logs. `shows_successes`: whether successful attempts are listed.
     #[must_use]
     pub fn new(logs: Logs, readings: Readings, shows_successes: bool) -> Self {
-        Self { reader: HistoryReader { logs, shows_successes }, readings }
+        Self { reader: HistoryReader { logs, shows_successes, dead: DeadIndex::default() }, readings }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -120,6 +121,22 @@ impl History {
             None => None,
         };
         self.blocking(move |reader| reader.dead(&query)).await
+    }
+
+    /// A page of a hook's deliveries that have not ended, with what its queue says of them.
+    pub async fn waiting(
+        &self,
+        account: AccountId,
+        query: WaitingQuery,
+        part: WaitingPart,
+    ) -> Result<WaitingPage, ReadingError> {
+        let _place = self.readings.account_read(account).await?;
+        self.blocking(move |reader| reader.waiting(&query, &part)).await
+    }
+
+    /// How many dead deliveries of each hook are left: a bounded step towards the answer. `None`: not counted yet.
+    pub async fn dead_left(&self, hooks: Vec<HookId>) -> Result<Vec<Option<DeadLeft>>, ReadingError> {
+        self.blocking(move |reader| reader.dead_left(&hooks)).await
     }
 
     /// Rows for dead deliveries of a hook.

@@ -7,11 +7,13 @@ mod attempts;
 mod courses;
 mod damaged;
 mod dead;
+mod dead_index;
 mod deliveries;
 mod handle;
 mod news;
 mod reader;
 mod revisions;
 mod search;
+mod waiting;
 
 pub use handle::History;

@@ -21,7 +21,7 @@ use super::tenants::{Presence, Tenants};
 use super::{
     accounts, admin, admin_paths, api_keys, attempts, audit, bulk, channels, console_links, curl, dead,
     definitions, events, hook_status, inbox, interface, log_in, overview, pages, pause, queue, reenable,
-    release, replays, samples, search, test_hook, users, verify, webhooks, websockets,
+    release, replays, samples, search, test_hook, users, verify, waiting, webhooks, websockets,
 };
 use crate::auth::{Caller, Purpose, Role, TokenError};
 use crate::model::{Account, ReplayState, iso8601, masked};
@@ -337,6 +337,7 @@ async fn dispatch_of_hook(call: &Call<'_>, resource: &Resource, method: &Method)
         (Resource::HookDelivery(hook, id), _) => dead::again(call, Some(hook), id).await,
         (Resource::Dead(id), "POST") => dead::redeliver(call, id).await,
         (Resource::Dead(id), _) => dead::list(call, id).await,
+        (Resource::Waiting(id), _) => waiting::list(call, id).await,
         (Resource::Bulk, _) => bulk::apply(call).await,
         (Resource::Inbox(id), _) => inbox::read(call, id),
         (Resource::Verify(id), _) => verify::read(call, id),

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::event_filter::delivery_of;
 use super::list::{Ask, Batch, Item, List, Source};
-use super::ports::{Answer, Queues};
+use super::ports::{Answer, Queues, Signed};
 use super::reply::Reply;
 use crate::kazoo::ATTEMPT_FIELDS;
 use crate::model::{AccountId, AttemptQuery, AttemptRow, GREGORIAN_OFFSET_S, HookId};
@@ -54,6 +54,11 @@ pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply,
     let mut delivery = found.rows.into_iter().next().ok_or_else(unknown)?;
     if let Some(Value::Array(attempts)) = delivery.get_mut("attempts") {
         attempts.reverse();
+        if !call.masks_secrets() {
+            for attempt in attempts {
+                sign(call, hook, attempt);
+            }
+        }
     }
     let mut event = call.api.queues.event(offset).await?.map(|row| row.document).unwrap_or_default();
     // A plain user sees the requests that were sent, as in lists, but not the event's body.
@@ -63,6 +68,20 @@ pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply,
     delivery.insert("complete".into(), found.complete.into());
     delivery.insert("event".into(), event.into());
     Ok(Reply::ok(delivery))
+}
+
+/// Shows an attempt's signature, which is stored nowhere: made again with the hook's present secret, over what was sent.
+fn sign(call: &Call<'_>, hook: HookId, attempt: &mut Value) {
+    let text = |field: &str| attempt.get(field).and_then(Value::as_str).unwrap_or_default();
+    let header = |name: &str| attempt.get("req_headers")?.get(name)?.as_str();
+    let timestamp_s = header("webhook-timestamp").and_then(|text| text.parse().ok());
+    let Some((timestamp_s, compiled)) = timestamp_s.zip(call.api.state.hook(hook)) else { return };
+    let (id, body) = (text("delivery_id"), text("req_body").as_bytes());
+    let signed = call.api.tester.signature(&compiled, &Signed { id, timestamp_s, body });
+    let shown = attempt.get_mut("req_headers").and_then(|headers| headers.get_mut("webhook-signature"));
+    if let Some((shown, signed)) = shown.zip(signed) {
+        *shown = signed.into();
+    }
 }
 
 /// The attempts in a range of time, ordered by their position in the ledger.

@@ -67,6 +67,7 @@ mod tenants;
 mod test_hook;
 mod users;
 mod verify;
+mod waiting;
 mod webhooks;
 mod websockets;
 
@@ -83,7 +84,7 @@ pub use operator::{
 pub use options::{ApiOptions, KazooOwns, Profile};
 pub use ports::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError,
-    RequestKey, SubmitError, Tester,
+    RequestKey, Signed, SubmitError, Tester,
 };
 pub use serve::{BindError, Server};
 pub use site::{ApiResponse, Ask, Content, Page, Site, Socket, Visit};

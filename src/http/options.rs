@@ -81,7 +81,7 @@ impl Default for ApiOptions {
             max_page_size: 10_000,
             max_page_bytes: 8 << 20,
             events: ByteRate { burst: 64 << 20, per_second: 4 << 20 },
-            max_searched_events: 20_000,
+            max_searched_events: 10_000,
             max_range_s: 2_682_000,
             metrics_token_hash: None,
             metrics_public: false,

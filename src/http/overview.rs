@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::call::Call;
 use super::errors::ApiError;
 use super::health;
-use super::hook_status::{Standings, key, row, standings, tree};
+use super::hook_status::{Order, Standings, row, standings, tree};
 use super::operator::{Flow, Hour};
 use super::reply::Reply;
 use super::status;
@@ -84,9 +84,12 @@ fn hooks(call: &Call<'_>, mut found: Vec<Standings>) -> Map<String, Value> {
     let waiting: u64 = found.iter().map(|one| one.status.waiting).sum();
     let oldest = found.iter().filter_map(|one| one.status.oldest_waiting_age_ms).max();
     let all = found.len();
+    let lost: u64 = found.iter().map(Standings::lost).sum();
+    let with_lost = found.iter().filter(|one| one.lost() > 0).count();
+    let is_exact = found.iter().all(|one| one.dead_left.is_some_and(|left| left.is_exact));
     found.retain(needs_a_person);
     let in_need = found.len();
-    found.sort_by_cached_key(|one| std::cmp::Reverse(key(one, false)));
+    found.sort_by_cached_key(|one| std::cmp::Reverse(Order::Attention.key(one)));
     found.truncate(SHOWN);
     let rows = found.iter().map(|one| row(&call.api.state, one));
     let fields = [
@@ -95,6 +98,9 @@ fn hooks(call: &Call<'_>, mut found: Vec<Standings>) -> Map<String, Value> {
         ("hooks_by_state", Map::from_iter(by_state).into()),
         ("waiting", waiting.into()),
         ("oldest_waiting_age_ms", json!(oldest)),
+        ("dead_left", lost.into()),
+        ("dead_left_exact", is_exact.into()),
+        ("hooks_with_dead", with_lost.into()),
         ("in_need", in_need.into()),
         ("in_need_first", rows.collect::<Vec<_>>().into()),
     ];
@@ -103,5 +109,7 @@ fn hooks(call: &Call<'_>, mut found: Vec<Standings>) -> Map<String, Value> {
 
 /// Whether a hook receives nothing, or has lost something.
 fn needs_a_person(one: &Standings) -> bool {
-    matches!(one.standing, Standing::AutoDisabled | Standing::Failing) || one.status.gap.is_some()
+    matches!(one.standing, Standing::AutoDisabled | Standing::Failing)
+        || one.status.gap.is_some()
+        || one.lost() > 0
 }

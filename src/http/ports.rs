@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use crate::commands::CommandError;
 use crate::kazoo::Command;
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveriesQuery,
-    DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Minute, Pulse,
-    QueueStatus, Received, ReplayId, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
-    TraceContext,
+    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadLeft, DeadList, DeadQuery,
+    DeliveriesQuery, DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId,
+    Minute, Pulse, QueueStatus, Received, ReplayId, ReplayRequest, ReplayState, ReplayStatus, SentRequest,
+    Tested, TraceContext, WaitingPage, WaitingQuery,
 };
 use crate::state::LimitError;
 
@@ -129,6 +129,14 @@ pub trait Queues: Send + Sync {
         offset: u64,
         attempt: Option<u16>,
     ) -> Answer<'_, Result<Option<Hook>, AttemptsError>>;
+    /// A page of a hook's deliveries that have not ended.
+    fn waiting(
+        &self,
+        account: AccountId,
+        query: WaitingQuery,
+    ) -> Answer<'_, Result<WaitingPage, AttemptsError>>;
+    /// How many dead deliveries of each hook are left: a bounded step towards the answer. `None`: not counted yet.
+    fn dead_left(&self, hooks: Vec<HookId>) -> Answer<'_, Result<Vec<Option<DeadLeft>>, AttemptsError>>;
     /// A part of a hook's dead deliveries.
     fn dead(&self, query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>>;
     /// Rows for dead deliveries of a hook.
@@ -236,6 +244,19 @@ pub trait Tester: Send + Sync {
         delivery: (DeliveryId, u16),
         record: &[u8],
     ) -> Result<SentRequest, String>;
+    /// The signature of a request with the hook's present secrets, as far as they were valid then; `None`: it has none.
+    fn signature(&self, hook: &Hook, request: &Signed<'_>) -> Option<String>;
+}
+
+/// What the signature of a request covers.
+#[derive(Debug, Clone, Copy)]
+pub struct Signed<'a> {
+    /// `webhook-id`.
+    pub id: &'a str,
+    /// `webhook-timestamp`, seconds since 1970.
+    pub timestamp_s: u64,
+    /// The body.
+    pub body: &'a [u8],
 }
 
 /// One fault or notice.

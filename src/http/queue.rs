@@ -13,6 +13,9 @@ pub(super) async fn read(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError>
     let pulse = call.api.queues.pulse(hook);
     let mut row = queue_row(&status, pulse.as_ref());
     let compiled = call.api.state.hook(hook);
+    let left = call.api.queues.dead_left(vec![hook]).await?.into_iter().next().flatten();
+    row.insert("dead_left".into(), left.map(|left| left.count).into());
+    row.insert("dead_left_exact".into(), left.is_some_and(|left| left.is_exact).into());
     row.insert("disabled_at".into(), compiled.and_then(|hook| hook.disabled_at_s).into());
     Ok(Reply::ok(row))
 }

@@ -90,6 +90,8 @@ pub(super) enum Resource {
     HookDelivery(String, String),
     /// `…/webhooks/{H}/dead`
     Dead(String),
+    /// `…/webhooks/{H}/waiting`
+    Waiting(String),
     /// `…/webhooks/{H}/test`
     Test(String),
     /// `…/webhooks/{H}/pause`
@@ -162,7 +164,8 @@ impl Resource {
             | Self::Quarantine
             | Self::QuarantineOf
             | Self::Bindings
-            | Self::Sessions => &[Method::GET],
+            | Self::Sessions
+            | Self::Waiting(_) => &[Method::GET],
             Self::Channel(_) => &[Method::GET, Method::PUT, Method::POST],
             Self::Definitions | Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],

@@ -94,6 +94,7 @@ const ROUTES: &[(Whose, &str, Make)] = &[
         Resource::HookDelivery(next(&mut ids), next(ids))
     }),
     (Whose::Accounts, "webhooks/{H}/dead", |ids| Resource::Dead(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/waiting", |ids| Resource::Waiting(next(ids))),
     (Whose::Accounts, "webhooks/{H}/test", |ids| Resource::Test(next(ids))),
     (Whose::Accounts, "webhooks/{H}/pause", |ids| Resource::Pause(next(ids))),
     (Whose::Accounts, "webhooks/{H}/resume", |ids| Resource::Resume(next(ids))),

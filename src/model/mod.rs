@@ -25,6 +25,7 @@ mod search;
 mod secrets;
 mod time;
 mod trace;
+mod waiting;
 mod weight;
 
 pub use account::{Account, FailureLimits};
@@ -49,8 +50,8 @@ pub use moment::{Moment, Now, WallTime};
 pub use origin::Origin;
 pub use phases::Phases;
 pub use queue::{
-    AttemptNews, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap,
-    LastAttempt, Minute, Pulse, QueueState, QueueStatus, Standing,
+    AttemptNews, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadLeft, DeadList, DeadQuery,
+    Gap, LastAttempt, Minute, Pulse, QueueState, QueueStatus, Standing,
 };
 pub use queue_row::{last_attempt_row, queue_row};
 pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
@@ -61,4 +62,5 @@ pub use search::{
 pub use secrets::{MASK, masked, masked_uri, without_secrets};
 pub use time::{Clock, GREGORIAN_OFFSET_S, gregorian_seconds, iso8601, seconds_of};
 pub use trace::{AttemptSpan, MAX_TRACE_STATE, Span, TraceContext};
+pub use waiting::{WaitingDelivery, WaitingPage, WaitingPart, WaitingQuery, WaitingState};
 pub use weight::{fields_weight, json_weight};

@@ -288,6 +288,18 @@ pub struct Dead {
     pub died_us: u64,
 }
 
+/// How many deliveries of a hook are dead and have not been delivered since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadLeft {
+    /// Their number.
+    pub count: u64,
+    /// Whether that is all. Otherwise the records of the last moments are still to be read, or there are more than are
+    /// counted.
+    pub is_exact: bool,
+    /// When the last of them died, microseconds since 1970.
+    pub last_us: Option<u64>,
+}
+
 /// Dead deliveries of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeadList {

@@ -27,23 +27,33 @@ const SECRET_NAMES: [&str; 12] = [
 /// Fields with headers, as an object or as one text.
 const HEADERS: [&str; 4] = ["headers", "custom_request_headers", "req_headers", "resp_headers"];
 /// Common headers that grant no access.
-const HARMLESS_HEADERS: [&str; 17] = [
+const HARMLESS_HEADERS: [&str; 27] = [
     "accept",
+    "age",
+    "allow",
+    "cache-control",
     "connection",
+    "content-encoding",
     "content-length",
     "content-type",
     "date",
+    "expires",
     "host",
+    "keep-alive",
     "retry-after",
     "server",
     "traceparent",
+    "tracestate",
     "transfer-encoding",
     "user-agent",
+    "vary",
     "webhook-id",
     "webhook-timestamp",
     "x-account-id",
     "x-attempt",
+    "x-event-id",
     "x-hook-id",
+    "x-replay",
     "x-test",
 ];
 

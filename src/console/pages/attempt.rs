@@ -45,7 +45,10 @@ pub(in crate::console) async fn show(
             }
             (phases(&attempt))
             div.two {
-                (message("Request", &request_line(&attempt), &attempt, "req_headers", "req_body"))
+                div {
+                    (message("Request", &request_line(&attempt), &attempt, "req_headers", "req_body"))
+                    (as_sent(session, &attempt))
+                }
                 (message("Answer", &outcome(&attempt), &attempt, "resp_headers", "resp_body"))
             }
             (as_curl(session, account, hook, delivery, &attempt).await)
@@ -126,6 +129,36 @@ fn phases(attempt: &Value) -> Markup {
 
 fn request_line(attempt: &Value) -> String {
     format!("{} {}", text(attempt, "method").to_uppercase(), text(attempt, "uri"))
+}
+
+/// The body byte for byte, and what the signature covers.
+fn as_sent(session: &Session<'_>, attempt: &Value) -> Markup {
+    let body = text(attempt, "req_body");
+    let headers = attempt.get("req_headers").unwrap_or(&Value::Null);
+    let (id, at) = (text(headers, "webhook-id"), text(headers, "webhook-timestamp"));
+    let is_signed = !text(headers, "webhook-signature").is_empty();
+    html! {
+        @if !body.is_empty() {
+            section.card aria-label="Body as sent" {
+                h2 { "Body as sent" }
+                @if session.is_admin {
+                    p.hint { "Byte for byte, " (body.len()) " bytes. Above it has line breaks for reading." }
+                } @else {
+                    p.hint { "With secrets replaced by ***. A signature cannot be checked with this text; an admin sees the exact one." }
+                }
+                div.copied {
+                    button.quiet data-copy="sent-body" hidden { "Copy" }
+                    pre #sent-body tabindex="0" { (body) }
+                }
+                @if is_signed && session.is_admin && !at.is_empty() {
+                    p.hint {
+                        code { "webhook-signature" } " is the HMAC-SHA256, in base64 after “v1,”, of " code { (id) "." (at) "." }
+                        " followed by this body; the key is the hook's secret, decoded from base64 behind “whsec_”. Signatures are not stored: the                          one shown was made again with the present secret. If the secret was changed since, the receiver got another one."
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Request or answer: first line, headers, body.

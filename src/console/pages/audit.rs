@@ -57,7 +57,7 @@ async fn page(
                 button { "Show" }
             }
             @if response.rows().is_empty() { (parts::empty("Nothing was changed in this time.", &html! {})) } @else {
-                div.scroll { table.rows {
+                div.scroll { table.rows.stacked {
                     thead { tr { th { "When" } th { "By" } th { "What" } th { "Fields" } th { span.unseen { "Details" } } } }
                     tbody { @for row in response.rows() { (line(row, session.now_us())) } }
                 } }
@@ -81,11 +81,11 @@ fn line(row: &Value, now_us: u64) -> Markup {
     let changed: Vec<&str> = items(row, "changed").iter().filter_map(Value::as_str).collect();
     html! {
         tr data-row {
-            td { (moment(number(row, "timestamp"), now_us)) }
-            td { (by(row.get("by").unwrap_or(&Value::Null))) }
-            td { strong { (text(row, "action")) } " " (text(row, "kind")) " " (name.unwrap_or_default())
+            td data-label="When" { (moment(number(row, "timestamp"), now_us)) }
+            td data-label="By" { (by(row.get("by").unwrap_or(&Value::Null))) }
+            td data-label="What" { strong { (text(row, "action")) } " " (text(row, "kind")) " " (name.unwrap_or_default())
                 br; code.dim { (text(row, "id")) } }
-            td { code { (changed.join(", ")) } }
+            td data-label="Fields" { @for field in changed { code { (field) } " " } }
             td { details {
                 summary { "Before and after" }
                 div.two {

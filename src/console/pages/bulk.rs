@@ -145,7 +145,7 @@ fn form_to_apply(session: &Session<'_>, account: &str, action: &str, chosen: &[C
 }
 
 async fn applied(session: &Session<'_>, action: &str, hooks: &[(&str, &str)]) -> Markup {
-    let mut results = Vec::new();
+    let (mut results, mut deliveries) = (Vec::new(), 0);
     for (owner, id) in hooks {
         let of_hook = ["v2", "accounts", owner, "webhooks", id];
         let below = |name| [&of_hook[..], &[name]].concat();
@@ -155,16 +155,31 @@ async fn applied(session: &Session<'_>, action: &str, hooks: &[(&str, &str)]) ->
             "replay" => session.send(Method::POST, &below("dead"), json!({})).await,
             other => session.send(Method::POST, &below(other), json!({})).await,
         };
-        results.push((owner, id, response.err()));
+        // The name is for people only; without it the id is shown.
+        let name = session
+            .get(&of_hook, &[])
+            .await
+            .map(|hook| text(hook.data(), "name").to_owned())
+            .unwrap_or_default();
+        let matched = response.as_ref().ok().and_then(|done| number(done.data(), "matched"));
+        deliveries += matched.unwrap_or(0);
+        results.push((owner, id, name, matched, response.err()));
     }
     let done = results.iter().filter(|(.., problem)| problem.is_none()).count();
     html! {
         section.card #done {
-            p.sentence role="status" { "Done for " strong { (counted(u64::try_from(done).unwrap_or(0), "hook")) } " of " (results.len()) "." }
-            ul.list { @for (owner, id, problem) in &results {
+            p.sentence role="status" { "Done for " strong { (counted(u64::try_from(done).unwrap_or(0), "hook")) } " of " (results.len())
+                @if action == "replay" { ": " strong { (counted(deliveries, "delivery")) } " on the way again" }
+                "."
+            }
+            ul.list { @for (owner, id, name, matched, problem) in &results {
+                @let path = format!("/console/accounts/{owner}/hooks/{id}");
                 li {
-                    a href={ "/console/accounts/" (owner) "/hooks/" (id) } { (id) }
-                    @if let Some(problem) = problem { " " span.answer.bad { "✕ " (problem.title) } " " (problem.text) } @else { " done" }
+                    a href=(path) { (if name.is_empty() { *id } else { name.as_str() }) }
+                    @if let Some(problem) = problem { " " span.answer.bad { "✕ " (problem.title) } " " (problem.text) }
+                    @else if let Some(matched) = matched {
+                        ": " (counted(*matched, "delivery")) ", " a href={ (path) "?tab=replays" } { "progress" }
+                    } @else { " done" }
                 }
             } }
         }

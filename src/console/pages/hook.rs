@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::account_of;
 use crate::console::charts;
-use crate::console::format::{count, span};
+use crate::console::format::{count, counted, span};
 use crate::console::json::{flag, number, text};
 use crate::console::parts;
 use crate::console::reply::{Live, Problem, View};
@@ -86,7 +86,7 @@ fn head(shown: &HookPage<'_>) -> Markup {
             (figure("Waiting", &html! { (count(number(queue, "waiting").unwrap_or(0))) @if !flag(queue, "waiting_exact") { "+" } }))
             (figure("Oldest", &html! { @match number(queue, "oldest_waiting_age_ms") { Some(ms) => (span(ms / 1000)), None => "–" } }))
             (figure("Under way", &html! { (count(number(queue, "in_flight").unwrap_or(0))) }))
-            (figure("Given up in all", &html! { (count(number(queue, "dead").unwrap_or(0))) }))
+            (dead(shown))
             @if let Some(rate) = number(queue, "rate_per_min") {
                 (figure("Per minute", &html! { (count(rate)) }))
             }
@@ -110,6 +110,24 @@ fn head(shown: &HookPage<'_>) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The number of dead deliveries, with the link to them for those who may open it.
+fn dead(shown: &HookPage<'_>) -> Markup {
+    let queue = &shown.queue;
+    let ever = number(queue, "dead").unwrap_or(0);
+    let title = format!("Out of tries and not delivered since. So far {} in all.", counted(ever, "delivery"));
+    let value = html! {
+        span.name { "Dead" }
+        span.value { @match number(queue, "dead_left") {
+            Some(left) => { (count(left)) @if left > 0 && !flag(queue, "dead_left_exact") { "+" } }
+            None => "…",
+        } }
+    };
+    html! {
+        @if shown.session.is_admin { a.figure title=(title) href=(shown.path("?tab=dead")) { (value) } }
+        @else { div.figure title=(title) { (value) } }
     }
 }
 

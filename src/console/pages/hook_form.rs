@@ -42,9 +42,19 @@ const ORDERS: &[(&str, &str)] = &[
     ("hook", "All events of the hook"),
     ("none", "No order"),
 ];
-const SUCCESSES: &[(&str, &str)] =
-    &[("", "As KAZOO counts: 200 to 299 (default)"), ("kazoo", "As KAZOO"), ("2xx", "2xx only")];
+const SUCCESSES: &[(&str, &str)] = &[
+    ("", "200, and 201 for PUT (default)"),
+    ("kazoo", "200, and 201 for PUT, as KAZOO"),
+    ("2xx", "Any 2xx"),
+];
 const RESUMES: &[(&str, &str)] = &[("", "From the present (default)"), ("held", "From where it stopped")];
+
+/// The label of a field of the form, or of a field in it (`headers.x-key`).
+pub(in crate::console) fn label(name: &str) -> Option<&'static str> {
+    let name = name.split('.').next().unwrap_or(name);
+    let mut fields = GROUPS.iter().flat_map(|(_, fields)| *fields);
+    fields.find(|field| field.name == name).map(|field| field.label)
+}
 
 /// The groups of the form.
 const GROUPS: &[(&str, &[Field])] = &[

@@ -9,7 +9,6 @@ use crate::console::format::{duration, moment};
 use crate::console::json::{number, text};
 use crate::console::parts;
 use crate::console::reply::Problem;
-use crate::model::GREGORIAN_OFFSET_S;
 
 /// A tab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,25 +110,35 @@ fn table(shown: &HookPage<'_>, rows: &[Value]) -> Markup {
     }
 }
 
-/// The events from the oldest waiting one on.
+/// What the hook still has to get, oldest event first.
 async fn waiting(shown: &HookPage<'_>) -> Result<Markup, Problem> {
-    let (queue, start) = (&shown.queue, shown.session.query("start_key"));
-    let Some(age_ms) = number(queue, "oldest_waiting_age_ms") else {
+    let start = shown.session.query("start_key");
+    let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "waiting"];
+    let response = shown.session.page(&path, &[]).await?;
+    if response.rows().is_empty() && response.next().is_none() {
         return Ok(parts::empty("Nothing waits. What matched was delivered or is dead.", &html! {}));
-    };
-    let from_s = (shown.now_us() / 1_000_000).saturating_sub(age_ms / 1000 + 1);
-    let from = from_s.saturating_add(GREGORIAN_OFFSET_S).to_string();
-    let event = text(&shown.hook, "hook");
-    let event = if event == "all" { "" } else { event };
-    let asked = [("ascending", "true"), ("created_from", from.as_str()), ("hook_events", event)];
-    let response = shown.session.page(&["v2", "accounts", shown.account, "events"], &asked).await?;
+    }
+    let now_us = shown.now_us();
     Ok(html! {
         section #waiting {
-            p.hint {
-                "Events of this kind since the oldest one that waits, oldest first. Some of them may have been delivered \
-                 already; the page of an event says what became of it."
+            p.hint { "Oldest first: what this hook still has to get. An event of the same call waits until the one before it has ended." }
+            div.scroll { table.rows {
+                thead { tr { th { "Received" } th { "State" } th { "Next try" } th.num { "Tries" } th { "Event" } th { "Subject" } } }
+                tbody { @for row in response.rows() {
+                    @let event = format!("/console/accounts/{}/events/{}", shown.account, text(row, "event_id"));
+                    tr data-row data-key=(text(row, "event_id")) {
+                        td { (moment(number(row, "received"), now_us)) }
+                        td { (parts::waiting(text(row, "state"))) }
+                        td { (moment(number(row, "next_try_at"), now_us)) }
+                        td.num { (number(row, "attempts").unwrap_or(0)) }
+                        td { a href=(event) data-go { code { (text(row, "event_name")) } } }
+                        td { code.cut title=(text(row, "subject")) { (text(row, "subject")) } }
+                    }
+                } }
+            } }
+            @if response.next().is_some() && response.rows().len() < 50 {
+                p.hint { "Only a part of the log was searched. The next page continues from there." }
             }
-            (super::events::table(shown.account, &response, shown.now_us(), false))
             (parts::pager(&shown.path(""), &[("tab", "waiting")], &response, start.is_empty()))
         }
     })
@@ -137,6 +146,11 @@ async fn waiting(shown: &HookPage<'_>) -> Result<Markup, Problem> {
 
 async fn dead(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     let start = shown.session.query("start_key");
+    if number(&shown.queue, "dead_left").is_none() {
+        return Ok(html! { section #dead { p.hint {
+            "The attempts of this hook are being read for the first time since the program started. Load the page again in a moment."
+        } } });
+    }
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "dead"];
     let mut query = vec![("page_size", "25")];
     if !start.is_empty() {

@@ -93,6 +93,7 @@ async fn rows(session: &Session<'_>, account: &str, below: bool) -> Result<ApiRe
         ("search", session.query("q")),
         ("state", session.query("state")),
         ("sort", session.query("sort")),
+        ("ascending", if session.query("sort") == "name" { "true" } else { "" }),
         ("start_key", session.query("start_key")),
     ];
     let asked: Vec<_> = asked.into_iter().filter(|(_, value)| !value.is_empty()).collect();
@@ -114,6 +115,7 @@ fn tools(session: &Session<'_>, account: &str, path: &str, below: bool) -> Marku
                 @if session.is_admin && path.ends_with("/hooks") && path.contains("/accounts/") {
                     label.check { input type="checkbox" name="below" value="true" checked[below]; "and of accounts below" }
                 }
+                @if !session.query("sort").is_empty() { input type="hidden" name="sort" value=(session.query("sort")); }
                 button { "Search" }
             }
             @if session.is_admin {
@@ -137,8 +139,16 @@ fn list(session: &Session<'_>, account: &str, response: &ApiResponse, with_accou
     }
     html! {
         @if response.next().is_none() && session.query("start_key").is_empty() { (sum(response.rows())) }
-        (table(session, response.rows(), with_account, session.is_admin))
+        (table(session, response.rows(), &Columns { with_account, with_marks: session.is_admin, ordered: Some(ordered(session)) }))
     }
+}
+
+/// The address of the list without its order, for the headings.
+fn ordered(session: &Session<'_>) -> String {
+    let kept = ["q", "state", "below"].map(|name| (name, session.query(name)));
+    let kept = kept.into_iter().filter(|(_, value)| !value.is_empty());
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+    format!("{}?{query}{}", session.visit.path, if query.is_empty() { "" } else { "&" })
 }
 
 /// How many hooks the list has, and what waits for them together.
@@ -175,50 +185,87 @@ fn actions(session: &Session<'_>, below: bool) -> Markup {
     }
 }
 
+/// The columns of a table of hooks, beyond the usual ones.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    pub(super) with_account: bool,
+    pub(super) with_marks: bool,
+    /// The list's address, whose order the headings change. It ends with `?` or `&`.
+    pub(super) ordered: Option<String>,
+}
+
+/// An attempt that takes this long is pointed out: the receiver holds its deliveries up.
+const SLOW_MS: u64 = 1000;
+
 /// The rows of a table of hooks.
-pub(super) fn table(session: &Session<'_>, rows: &[Value], with_account: bool, with_marks: bool) -> Markup {
+pub(super) fn table(session: &Session<'_>, rows: &[Value], columns: &Columns) -> Markup {
+    let order = session.query("sort");
+    let heading = |label: &str, sort: &str| {
+        let is_order = sort == if order.is_empty() { "attention" } else { order };
+        html! { @match &columns.ordered {
+            Some(list) => { a href={ (list) "sort=" (sort) } aria-current=[is_order.then_some("true")] { (label) @if is_order { " ▾" } } }
+            None => (label),
+        } }
+    };
     html! {
         div.scroll {
             table.rows {
                 thead { tr {
-                    @if with_marks { th { span.unseen { "Mark" } input type="checkbox" data-all="hook" aria-label="Mark all of this page" hidden; } }
-                    th { "State" } th { "Hook" }
-                    @if with_account { th { "Account" } }
-                    th.wide { "Event" } th.num { "Waiting" } th.num { "Oldest" } th { "Last answer" } th.num.wide { "Per min" } th.wide { "Address" }
+                    @if columns.with_marks { th { span.unseen { "Mark" } input type="checkbox" data-all="hook" aria-label="Mark all of this page" hidden; } }
+                    th { (heading("State", "attention")) } th { (heading("Hook", "name")) }
+                    @if columns.with_account { th { "Account" } }
+                    th.wide { "Event" }
+                    th.num { (heading("Waiting", "waiting")) } th.num { (heading("Oldest", "oldest")) } th.num { (heading("Dead", "dead")) }
+                    th { "Last answer" } th.num { (heading("Took", "slowest")) } th.num.wide { "Per min" } th.wide { "Address" }
                 } }
-                tbody { @for row in rows { (line(row, with_account, with_marks, session.now_us())) } }
+                tbody { @for row in rows { (line(row, columns, session)) } }
             }
         }
     }
 }
 
-fn line(row: &Value, with_account: bool, with_marks: bool, now_us: u64) -> Markup {
-    let account = text(row, "account_id");
-    let name = text(row, "name");
+fn line(row: &Value, columns: &Columns, session: &Session<'_>) -> Markup {
+    let (account, name) = (text(row, "account_id"), text(row, "name"));
+    let path = format!("/console/accounts/{account}/hooks/{}", text(row, "id"));
     let waiting = number(row, "waiting").unwrap_or(0);
     let last = row.get("last_attempt").filter(|last| !last.is_null());
     html! {
         tr data-row data-key=(text(row, "id")) {
-            @if with_marks { td {
+            @if columns.with_marks { td {
                 input type="checkbox" name="hook" value={ (account) "/" (text(row, "id")) } aria-label={ "Mark " (name) };
             } }
             td { (parts::state(text(row, "state"))) }
-            td.name { a href={ "/console/accounts/" (account) "/hooks/" (text(row, "id")) } data-go {
-                (if name.is_empty() { text(row, "id") } else { name })
-            } }
-            @if with_account { td { a href={ "/console/accounts/" (account) "/hooks" } { (text(row, "account_name")) } } }
+            td.name { a href=(path) data-go { (if name.is_empty() { text(row, "id") } else { name }) } }
+            @if columns.with_account { td { a href={ "/console/accounts/" (account) "/hooks" } { (text(row, "account_name")) } } }
             td.wide { code { (text(row, "hook")) } }
             td.num { (count(waiting)) @if !flag(row, "waiting_exact") && waiting > 0 { "+" } }
             td.num { @match number(row, "oldest_waiting_age_ms") { Some(age) => (span(age / 1000)), None => span.dim { "–" } } }
+            td.num { (dead(row, &path, session.is_admin)) }
             td { @match last {
-                Some(last) => {
-                    (answer(last)) " " span.dim { "in " (duration(number(last, "duration_ms").unwrap_or(0))) ", " (moment(number(last, "at"), now_us)) }
-                }
-                None => span.dim { "–" }
+                Some(last) => { (answer(last)) " " span.dim { (moment(number(last, "at"), session.now_us())) } }
+                None => span.dim { "–" },
+            } }
+            td.num { @match last.and_then(|last| number(last, "duration_ms")) {
+                Some(ms) if ms >= SLOW_MS => span.badge.warn title="The receiver is slow" { span aria-hidden="true" { "▲ " } (duration(ms)) },
+                Some(ms) => (duration(ms)),
+                None => span.dim { "–" },
             } }
             td.num.wide { (count(number(row, "rate_per_min").unwrap_or(0))) }
             td.wide { code.cut title=(text(row, "uri")) { (text(row, "uri")) } }
         }
+    }
+}
+
+/// The dead deliveries of a row, with the link to them for those who may open it.
+fn dead(row: &Value, path: &str, is_admin: bool) -> Markup {
+    let Some(left) = number(row, "dead_left") else {
+        return html! { span.dim title="Being counted" { "…" } };
+    };
+    let more = if left > 0 && !flag(row, "dead_left_exact") { "+" } else { "" };
+    html! {
+        @if left == 0 { span.dim { "0" } }
+        @else if is_admin { a.answer.bad href={ (path) "?tab=dead" } { (count(left)) (more) } }
+        @else { span.answer.bad { (count(left)) (more) } }
     }
 }
 

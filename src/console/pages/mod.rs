@@ -11,7 +11,7 @@ pub(super) mod first;
 pub(super) mod hook;
 pub(super) mod hook_actions;
 pub(super) mod hook_edit;
-mod hook_form;
+pub(super) mod hook_form;
 mod hook_tabs;
 pub(super) mod hooks;
 pub(super) mod installation;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::hook::figure;
-use super::hooks;
+use super::hooks::{self, Columns};
 use crate::console::charts::sparkline;
 use crate::console::format::{bytes, count, counted, moment, span};
 use crate::console::json::{flag, items, number, text};
@@ -36,7 +36,7 @@ pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Prob
         body: html! {
             div #faults { (faults(all)) }
             section #attention { (attention(session, all, &list)) }
-            section #rates { (rates(all)) }
+            section #rates { (rates(all, &list)) }
             section #states { (states(all, &list)) }
             @if session.is_master { section #installation { (installation(all, session.now_us())) } }
         },
@@ -74,17 +74,17 @@ fn attention(session: &Session<'_>, all: &Value, list: &str) -> Markup {
     html! {
         h2 { "Needs a person" }
         @if rows.is_empty() {
-            p.fine { span aria-hidden="true" { "● " } "Nothing. Every hook that is enabled gets its events." }
+            p.fine { span aria-hidden="true" { "● " } "Nothing. Every hook that is enabled gets its events, and no delivery is dead." }
         } @else {
-            (hooks::table(session, rows, session.is_admin, false))
+            (hooks::table(session, rows, &Columns { with_account: session.is_admin, ..Columns::default() }))
             @if in_need > 10 {
-                p { a href={ (list) "state=auto_disabled,failing" } { "All " (counted(in_need, "hook")) " that need somebody" } }
+                p { a href={ (list) "sort=attention" } { "All " (counted(in_need, "hook")) " that need somebody" } }
             }
         }
     }
 }
 
-fn rates(all: &Value) -> Markup {
+fn rates(all: &Value, list: &str) -> Markup {
     let rates = all.get("rates").unwrap_or(&Value::Null);
     let minutes = items(all, "hour");
     let kinds = [
@@ -108,10 +108,19 @@ fn rates(all: &Value) -> Markup {
                     }
                 }
             }
-            div.figure { span.name { "Waiting" } span.value { (count(number(all, "waiting").unwrap_or(0))) } }
-            div.figure { span.name { "Oldest waiting" } span.value {
+            a.figure href={ (list) "sort=waiting" } { span.name { "Waiting" } span.value { (count(number(all, "waiting").unwrap_or(0))) } }
+            a.figure href={ (list) "sort=oldest" } { span.name { "Oldest waiting" } span.value {
                 @match number(all, "oldest_waiting_age_ms") { Some(ms) => (span(ms / 1000)), None => "–" }
             } }
+            a.figure href={ (list) "sort=dead" } title="Out of tries, and not delivered since" {
+                span.name { "Dead" }
+                span.value {
+                    (count(number(all, "dead_left").unwrap_or(0))) @if !flag(all, "dead_left_exact") { "+" }
+                    @if let Some(hooks) = number(all, "hooks_with_dead").filter(|hooks| *hooks > 0) {
+                        " " span.dim { "of " (counted(hooks, "hook")) }
+                    }
+                }
+            }
         }
     }
 }

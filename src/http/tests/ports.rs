@@ -11,17 +11,17 @@ use serde_json::{Map, Value, json};
 use crate::commands::CommandError;
 use crate::http::{
     Answer, AttemptsError, Channels, Events, Fault, Flow, Health, Hour, ModeRefusal, ModeStart, ModeStatus,
-    NewEvent, Operator, Queues, Readiness, ReplayError, RequestKey, Retained, Setting, Status, SubmitError,
-    Tester, Visitor,
+    NewEvent, Operator, Queues, Readiness, ReplayError, RequestKey, Retained, Setting, Signed, Status,
+    SubmitError, Tester, Visitor,
 };
 use crate::kazoo::Command;
 use crate::live::{ChannelCommand, Commander, HookQueue, HookSource, Scopes};
 use crate::log::SegmentRange;
 use crate::model::{
-    AccountId, Actor, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadList,
-    DeadQuery, DeliveriesQuery, DeliveryId, EventDeliveries, EventId, EventNewsPage, EventPage, EventQuery,
-    EventRow, Hook, HookId, Minute, Mode, Pulse, QueueState, QueueStatus, Received, ReplayId, ReplayPoint,
-    ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
+    AccountId, Actor, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadLeft,
+    DeadList, DeadQuery, DeliveriesQuery, DeliveryId, EventDeliveries, EventId, EventNewsPage, EventPage,
+    EventQuery, EventRow, Hook, HookId, Minute, Mode, Pulse, QueueState, QueueStatus, Received, ReplayId,
+    ReplayPoint, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested, WaitingPage, WaitingQuery,
 };
 use crate::queues::Survey;
 
@@ -206,6 +206,10 @@ impl Tester for Recorded {
     fn compose(&self, _: Arc<Hook>, _: (DeliveryId, u16), _: &[u8]) -> Result<SentRequest, String> {
         Err("nothing to send".to_owned())
     }
+
+    fn signature(&self, _: &Hook, _: &Signed<'_>) -> Option<String> {
+        None
+    }
 }
 
 impl Queues for Recorded {
@@ -332,6 +336,14 @@ impl Queues for Recorded {
 
     fn hook_at(&self, _: HookId, _: u64, _: Option<u16>) -> Answer<'_, Result<Option<Hook>, AttemptsError>> {
         now(Ok(None))
+    }
+
+    fn waiting(&self, _: AccountId, _: WaitingQuery) -> Answer<'_, Result<WaitingPage, AttemptsError>> {
+        now(Ok(WaitingPage::default()))
+    }
+
+    fn dead_left(&self, hooks: Vec<HookId>) -> Answer<'_, Result<Vec<Option<DeadLeft>>, AttemptsError>> {
+        now(Ok(vec![None; hooks.len()]))
     }
 
     fn dead(&self, _query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>> {

@@ -20,6 +20,11 @@ impl Engine {
                 let statuses = hooks.into_iter().map(|hook| self.status(hook)).collect();
                 answer.send(statuses).is_err()
             }
+            Command::Waiting(hook, (from, most), answer) => {
+                let slot = self.slots.of(QueueKey::Hook(hook)).filter(|slot| !slot.is_gone());
+                let part = slot.map(|slot| slot.live_line().queue().waiting(from, most));
+                answer.send(part).is_err()
+            }
             Command::Survey(answer) => answer.send(self.survey()).is_err(),
             Command::Replay(job, failed, answer) => {
                 let begun = self.begin_replay(job.hook, ReplayRun::new(job, failed));

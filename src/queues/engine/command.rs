@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::options::QueueOptions;
 use super::shadow::Stance;
 use super::survey::Survey;
-use crate::model::{HookId, QueueStatus, ReplayId, ReplayStatus};
+use crate::model::{HookId, QueueStatus, ReplayId, ReplayStatus, WaitingPart};
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::rules::partitions::Partitions;
 use crate::queues::rules::replay::ReplayJob;
@@ -20,6 +20,8 @@ pub enum Command {
     Status(HookId, oneshot::Sender<Option<RawStatus>>),
     /// How the queues of these hooks stand, in the same order. `None`: the hook has no queue.
     Statuses(Vec<HookId>, oneshot::Sender<Vec<Option<RawStatus>>>),
+    /// The unsettled deliveries of a hook from an offset on, at most so many. `None`: the hook has no queue.
+    Waiting(HookId, (u64, usize), oneshot::Sender<Option<WaitingPart>>),
     /// How all queues stand.
     Survey(oneshot::Sender<Survey>),
     /// Begin a replay, whose document is on disk already, for all of its range or for these offsets. False: there is no such

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::filed::Filed;
 use super::logs::Logs;
 use super::record::{LedgerRecord, Outcome, Settlement};
 use crate::log::{ReadError, Record};
@@ -70,24 +71,38 @@ impl Logs {
         let Some(hook) = self.hook(hook) else { return Ok(()) };
         // Records from before the birth belong to a deleted hook with the same id.
         let (mut at, end) = (self.ledger.first().max(hook.birth.ledger), self.ledger.end());
-        let (own, tag) = (hook.id, hook.id.tag());
-        // The tag is a hash, so it also finds records of other hooks. `hook_of` compares the whole id.
         let mut filed = self.filed([hook]);
         while at < end {
-            let batch = self.ledger.read_tags(&[tag], at, end, READ, READ_BYTES)?;
-            for record in &batch.records {
-                let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
-                let is_its_own = filed.hook_of(record, &decoded, |replay| self.replay_of(replay)).is_some();
-                if let Some((offset, word)) = last_word(&decoded, own).filter(|_| is_its_own) {
-                    each(record, offset, word);
-                }
-            }
-            if batch.next <= at {
+            let next = self.some_outcomes(&mut filed, at..end, |record, _, offset, word| {
+                each(record, offset, word);
+            })?;
+            if next <= at {
                 break;
             }
-            at = batch.next;
+            at = next;
         }
         Ok(())
+    }
+
+    /// Like `each_outcome` for several hooks, with the hook of each record. Makes one bounded read in a range of the
+    /// ledger, and returns the offset at which the next one should start.
+    pub fn some_outcomes(
+        &self,
+        filed: &mut Filed,
+        range: Range<u64>,
+        mut each: impl FnMut(&Record, HookId, u64, LastWord),
+    ) -> Result<u64, ReadError> {
+        // A tag is a hash, so it also finds records of other hooks. `hook_of` compares the whole id.
+        let batch = self.ledger.read_tags(&filed.tags(), range.start, range.end, READ, READ_BYTES)?;
+        for record in &batch.records {
+            let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
+            let hook = filed.hook_of(record, &decoded, |replay| self.replay_of(replay)).map(|hook| hook.id);
+            let Some(hook) = hook else { continue };
+            if let Some((offset, word)) = last_word(&decoded, hook) {
+                each(record, hook, offset, word);
+            }
+        }
+        Ok(batch.next)
     }
 }
 

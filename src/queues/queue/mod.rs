@@ -19,6 +19,7 @@ pub(in crate::queues) mod lane;
 #[cfg(test)]
 mod model;
 mod shrink;
+mod waiting;
 pub(in crate::queues) mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -7,6 +7,7 @@ mod demo;
 mod event;
 mod hooks;
 mod inbox;
+mod left;
 mod links;
 mod overview;
 mod pages;

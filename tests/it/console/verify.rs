@@ -122,9 +122,21 @@ async fn the_copied_curl_command_repeats_the_delivery_with_a_valid_signature() {
     let said = verdicts("python3", &[], told["code"]["python"].as_str().unwrap(), python, &[second]);
     assert_eq!(said, [true]);
 
+    // The page of an attempt has what a receiver needs to check the signature: the id, the time, the body, the signature.
+    let shown = tenant.own("GET", path.trim_end_matches("/curl"), None).await;
+    let shown = &shown.data()["attempts"][0];
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature", "x-event-id"] {
+        assert_eq!(shown["req_headers"][name].as_str(), of(&first, name).as_deref(), "{name}");
+    }
+    assert_eq!(shown["req_body"].as_str(), Some(first.text()));
+
     // The command contains the hook's secrets, so plain users and other tenants do not get it.
     let user = app.user_of(&tenant, "user").await;
     assert_eq!(user.own("GET", &path, None).await.status, 403);
+    let seen = user.own("GET", path.trim_end_matches("/curl"), None).await;
+    let seen = &seen.data()["attempts"][0]["req_headers"];
+    assert_eq!((&seen["webhook-signature"], &seen["x-quote"]), (&json!("***"), &json!("***")), "{seen}");
+    assert_eq!(seen["x-event-id"].as_str(), of(&first, "x-event-id").as_deref(), "not secret");
     let other = app.api.tenant("other").await;
     assert_eq!(other.own("GET", &path, None).await.status, 404);
     app.stop().await;

@@ -1,0 +1,206 @@
+//! Which deliveries of hooks are dead, in memory, so that a page of many hooks can count them and a busy hook's list
+//! begins at once.
+//!
+//! The ledger alone decides. The index reads the records of the hooks that it is asked about, each record once, a
+//! bounded number in each call: until all are read, an answer says so. Its memory is bounded, too: of a hook with very
+//! many failing deliveries only the newest are in it, and a count is then a lower bound. Empty after a start.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::reader::HistoryReader;
+use crate::log::{ReadError, Record};
+use crate::model::{Dead, DeadLeft, Hook, HookId};
+use crate::queues::{LastWord, Logs};
+
+/// The reads of one step. Each has at most some thousand records.
+const READS: usize = 4;
+/// The most failing deliveries of one hook, and of all hooks, in memory.
+const MOST_OF_HOOK: usize = 1 << 14;
+const MOST: usize = 1 << 18;
+
+/// The index. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DeadIndex(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    of: HashMap<HookId, OfHook>,
+    /// The failing deliveries of all hooks.
+    failing: usize,
+}
+
+/// What is known of one hook.
+#[derive(Debug, Default)]
+struct OfHook {
+    /// The ledger's offset at which the hook began. A hook made again under its id begins later.
+    birth: u64,
+    /// The records of the ledger below this offset have been read.
+    read_until: u64,
+    /// Whether everything up to some moment has been read once.
+    was_complete: bool,
+    /// The failing deliveries by the offsets of their events.
+    failing: BTreeMap<u64, Failing>,
+    /// Whether older failing deliveries were left out.
+    is_cut: bool,
+}
+
+/// A failing delivery.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Failing {
+    /// The ledger's offset of its last attempt.
+    pub(super) attempt: Option<u64>,
+    /// When it died; `None` if it is not dead.
+    pub(super) died_us: Option<u64>,
+}
+
+impl Failing {
+    /// Takes note of what a record says about the delivery. False: it no longer fails.
+    pub(super) fn note(&mut self, record: &Record, word: LastWord) -> bool {
+        if matches!(word, LastWord::Fine | LastWord::Expired) {
+            return false;
+        }
+        // A delivery that is given up later has no attempt at that moment. Its row shows its last one.
+        if word != LastWord::GivenUp {
+            self.attempt = Some(record.offset);
+        }
+        if word != LastWord::Failed {
+            self.died_us = Some(record.time_us);
+        }
+        true
+    }
+
+    /// The dead delivery of the event at this offset.
+    pub(super) fn dead(&self, offset: u64) -> Option<Dead> {
+        Some(Dead { offset, attempt: self.attempt?, died_us: self.died_us? })
+    }
+}
+
+impl HistoryReader {
+    /// How many deliveries of each hook are dead and have not been delivered since, after one bounded step of reading.
+    /// `None`: the hook's records have not all been read yet, or there is no such hook.
+    pub(super) fn dead_left(&self, hooks: &[HookId]) -> Result<Vec<Option<DeadLeft>>, ReadError> {
+        let hooks = hooks.iter().map(|id| self.logs.state.hook(*id)).collect::<Vec<_>>();
+        let mut known = self.dead.lock();
+        let end = self.logs.ledger.end();
+        known.step(&self.logs, hooks.iter().flatten())?;
+        let (first, first_attempt) = (self.logs.events.first(), self.logs.ledger.first());
+        let left = hooks.iter().map(|hook| {
+            let of = known.of.get_mut(&hook.as_ref()?.id).filter(|of| of.was_complete)?;
+            of.drop_before(first);
+            let dead = of.failing.iter().filter_map(|(offset, failing)| failing.dead(*offset));
+            let (mut count, mut last_us) = (0, None);
+            for dead in dead.filter(|dead| dead.attempt >= first_attempt) {
+                count += 1;
+                last_us = last_us.max(Some(dead.died_us));
+            }
+            Some(DeadLeft { count, is_exact: of.read_until >= end && !of.is_cut, last_us })
+        });
+        Ok(left.collect())
+    }
+
+    /// All dead deliveries of a hook, oldest event first. `None`: there are too many for the index.
+    pub(super) fn indexed_dead(&self, hook: HookId) -> Result<Option<Vec<Dead>>, ReadError> {
+        let Some(hook) = self.logs.state.hook(hook) else { return Ok(None) };
+        loop {
+            // Released after each step, so that others get their turn.
+            let mut known = self.dead.lock();
+            if known.step(&self.logs, [&hook])? {
+                let found = known.of.get(&hook.id).filter(|of| !of.is_cut);
+                let all = found.map(|of| of.failing.iter());
+                return Ok(all.map(|all| all.filter_map(|(offset, failing)| failing.dead(*offset)).collect()));
+            }
+        }
+    }
+}
+
+impl DeadIndex {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Reads some more records of these hooks. True: everything up to now has been read.
+    fn step<'a>(
+        &mut self,
+        logs: &Logs,
+        hooks: impl IntoIterator<Item = &'a Arc<Hook>>,
+    ) -> Result<bool, ReadError> {
+        let (first, end) = (logs.ledger.first(), logs.ledger.end());
+        self.of.retain(|id, _| logs.state.hook(*id).is_some());
+        // Hooks that were read up to the same place are read together.
+        let mut behind: BTreeMap<u64, Vec<Arc<Hook>>> = BTreeMap::new();
+        for hook in hooks {
+            let of = self.of.entry(hook.id).or_default();
+            let was_lost = of.is_cut && of.failing.is_empty();
+            if of.birth != hook.birth.ledger || was_lost {
+                *of = OfHook { birth: hook.birth.ledger, ..OfHook::default() };
+            }
+            if of.read_until < end {
+                behind.entry(of.read_until.max(first)).or_default().push(Arc::clone(hook));
+            } else {
+                of.was_complete = true;
+            }
+        }
+        self.failing = self.of.values().map(|of| of.failing.len()).sum();
+        let mut reads = READS;
+        for (from, hooks) in behind {
+            let ids: Vec<HookId> = hooks.iter().map(|hook| hook.id).collect();
+            let (mut filed, mut at) = (logs.filed(hooks), from);
+            while at < end && reads > 0 {
+                reads -= 1;
+                let next = logs.some_outcomes(&mut filed, at..end, |record, hook, offset, word| {
+                    self.note(hook, record, offset, word);
+                })?;
+                if next <= at {
+                    break;
+                }
+                at = next;
+            }
+            for id in ids {
+                if let Some(of) = self.of.get_mut(&id) {
+                    (of.read_until, of.was_complete) = (at, of.was_complete || at >= end);
+                }
+            }
+            if at < end {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn note(&mut self, hook: HookId, record: &Record, offset: u64, word: LastWord) {
+        let Some(of) = self.of.get_mut(&hook) else { return };
+        let before = of.failing.len();
+        if !of.failing.entry(offset).or_default().note(record, word) {
+            of.failing.remove(&offset);
+        }
+        of.cut(MOST_OF_HOOK);
+        self.failing = (self.failing + of.failing.len()).saturating_sub(before);
+        if self.failing > MOST
+            && let Some(largest) = self.of.values_mut().max_by_key(|of| of.failing.len())
+        {
+            let before = largest.failing.len();
+            largest.cut(before / 2);
+            self.failing = (self.failing + largest.failing.len()).saturating_sub(before);
+        }
+    }
+}
+
+impl OfHook {
+    /// Leaves out the oldest deliveries beyond this number.
+    fn cut(&mut self, most: usize) {
+        while self.failing.len() > most {
+            self.failing.pop_first();
+            self.is_cut = true;
+        }
+    }
+
+    /// Drops the deliveries of events that retention has removed.
+    fn drop_before(&mut self, first: u64) {
+        if self.failing.first_key_value().is_some_and(|(offset, _)| *offset < first) {
+            self.failing = self.failing.split_off(&first);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `GET …/webhooks/{H}/waiting`: the deliveries that a hook still has to get, oldest event first.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::attempts::key;
+use super::call::Call;
+use super::errors::ApiError;
+use super::list::{Ask, Batch, Item, List, Source};
+use super::ports::{Answer, Queues};
+use super::reply::Reply;
+use crate::model::{AccountId, HookId, WaitingQuery};
+
+const FIELDS: [&str; 8] =
+    ["delivery_id", "event_id", "event_name", "subject", "received", "state", "attempts", "next_try_at"];
+
+pub(super) async fn list(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
+    let (hook, _) = call.hook(hook)?;
+    let account = call.account()?.id;
+    List::of(call)?.answer(WaitingOfHook { queues: Arc::clone(&call.api.queues), account, hook }).await
+}
+
+/// A hook's deliveries that have not ended. The keys fall while the offsets rise, so that a list begins with the oldest.
+struct WaitingOfHook {
+    queues: Arc<dyn Queues>,
+    account: AccountId,
+    hook: HookId,
+}
+
+impl Source for WaitingOfHook {
+    fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
+        Box::pin(async move {
+            if ask.ascending {
+                let message = "this list is ordered by age alone: the oldest event comes first";
+                return Err(ApiError::field("ascending", "error", &json!({"message": message})));
+            }
+            let start = ask.start::<u64>()?.map_or(0, |key| u64::MAX - key);
+            let query = WaitingQuery { hook: self.hook, start, limit: ask.most };
+            let page = self.queues.waiting(self.account, query).await?;
+            let item = |(offset, row)| (key(u64::MAX - offset), Item::from(Value::Object(row)));
+            let next = page.next.map(|offset| key(u64::MAX - offset));
+            Ok(Batch { items: page.rows.into_iter().map(item).collect(), next })
+        })
+    }
+
+    fn columns(&self) -> Vec<String> {
+        FIELDS.map(str::to_owned).into()
+    }
+}
