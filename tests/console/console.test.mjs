@@ -113,18 +113,28 @@ test('the log-in page has no fault either, and the refusal of a wrong key does n
   await page.context().close();
 });
 
-test('an open page shows within a second that its hook was disabled, and why', async () => {
+test('an open page shows within a second that its hook was disabled, and why', async (context) => {
   const hook = await program.hook({ name: 'soon off', uri: `${receiver.base}/works/soon`, retry: { max_attempts: 20 } });
   const page = await visitor(chrome, program);
   await page.goto(hooks(`/${hook}`));
   const before = receiver.mood;
   receiver.mood = (request) => (request.url.endsWith('/soon') ? 500 : before(request));
   await program.publish([call('off', 1), call('off', 2)]);
-  await until('the hook is disabled', async () => (await program.queue(hook)).state === 'auto_disabled');
-  const disabled = Date.now();
-  await page.waitForFunction(() => /disabled/i.test(document.querySelector('#state .sentence')?.textContent ?? ''));
-  // A second on an idle machine. A busy one gets more time, but less than a reload by hand takes.
-  assert.ok(Date.now() - disabled < 5000, `${Date.now() - disabled} ms`);
+  // The page itself notes when the sentence changes, and the request that asks for the state began before that state was known.
+  const shown = page.evaluate(() => new Promise((go) => {
+    const look = () => /Disabled by/.test(document.querySelector('#state .sentence')?.textContent ?? '') && go(Date.now());
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+    look();
+  }));
+  let asked;
+  await until('the hook is disabled', async () => {
+    asked = Date.now();
+    return (await program.queue(hook)).state === 'auto_disabled';
+  });
+  const took = Math.max(0, await shown - asked);
+  context.diagnostic(`the open page showed it after ${took} ms`);
+  // A second is what an idle machine keeps. A busy one gets more time, far less than the 10 s after which a page asks by itself.
+  assert.ok(took < 5000, `${took} ms`);
   assert.match(await page.textContent('#state .sentence'), /500|fail/i);
   receiver.mood = before;
   await page.context().close();

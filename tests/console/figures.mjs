@@ -117,6 +117,7 @@ try {
     ['A busy hook, its first event', ofBusy(`events/${oldest.id}`)],
     ['Events', of('events')],
     ['Events, searched by subject', of('events?subject=call-0-1')],
+    ['Events, searched without a hit', ofBusy('events?subject=nobody')],
     ['Live events', of('events/tail')],
     ['One event', of(`events/${attempt.event_id}`)],
     ['One event, where it failed', of(`events/${attempt.event_id}?state=waiting,retrying,dead`)],
