@@ -54,7 +54,7 @@ pub(super) fn state(state: &str) -> Markup {
 pub(super) fn waiting(state: &str) -> Markup {
     let (class, sign, word) = match state {
         "under_way" => ("ok", "▶", "under way"),
-        "retrying" => ("warn", "↻", "failed, tried again"),
+        "retrying" => ("warn", "↻", "failed, to be tried again"),
         "set_aside" => ("bad", "‖", "out of tries, set aside"),
         _ => ("off", "…", "waiting"),
     };

@@ -13,8 +13,8 @@ use crate::log::{ReadError, Record};
 use crate::model::{Dead, DeadLeft, Hook, HookId};
 use crate::queues::{LastWord, Logs};
 
-/// The reads of one step. Each has at most some thousand records.
-const READS: usize = 4;
+/// The reads of one step. Each has at most some thousand records, because a page waits for it.
+const READS: usize = 1;
 /// The most failing deliveries of one hook, and of all hooks, in memory.
 const MOST_OF_HOOK: usize = 1 << 14;
 const MOST: usize = 1 << 18;

@@ -149,6 +149,12 @@ async fn applied(session: &Session<'_>, action: &str, hooks: &[(&str, &str)]) ->
     for (owner, id) in hooks {
         let of_hook = ["v2", "accounts", owner, "webhooks", id];
         let below = |name| [&of_hook[..], &[name]].concat();
+        // A replay that has just begun has counted nothing yet.
+        let matched = match action {
+            "replay" => session.send(Method::POST, &below("dead"), json!({"dry_run": true})).await.ok(),
+            _ => None,
+        };
+        let matched = matched.and_then(|counted| number(counted.data(), "matched"));
         let response = match action {
             "enable" => session.send(Method::PATCH, &of_hook, json!({"enabled": true})).await,
             "disable" => session.send(Method::PATCH, &of_hook, json!({"enabled": false})).await,
@@ -161,8 +167,7 @@ async fn applied(session: &Session<'_>, action: &str, hooks: &[(&str, &str)]) ->
             .await
             .map(|hook| text(hook.data(), "name").to_owned())
             .unwrap_or_default();
-        let matched = response.as_ref().ok().and_then(|done| number(done.data(), "matched"));
-        deliveries += matched.unwrap_or(0);
+        deliveries += matched.filter(|_| response.is_ok()).unwrap_or(0);
         results.push((owner, id, name, matched, response.err()));
     }
     let done = results.iter().filter(|(.., problem)| problem.is_none()).count();

@@ -64,12 +64,15 @@ pub(in crate::console) async fn show(
         (super::hook_tabs::show(&shown, tab).await?)
     };
     let name = text(&shown.hook, "name");
+    let watch = ["queue", "attempt"].map(|kind| format!("{account}/webhook.{kind}.{id}"));
+    // Each request reads some more of the hook's records, until its dead deliveries are counted.
+    let told_ms = if number(&shown.queue, "dead_left").is_none() { 500 } else { 10_000 };
     Ok(View {
         title: if name.is_empty() { id.to_owned() } else { name.to_owned() },
         here: "hooks",
         account: Some(named),
         trail: vec![("Hooks".into(), format!("/console/accounts/{account}/hooks"))],
-        live: Some(Live::watching(["queue", "attempt"].map(|kind| format!("{account}/webhook.{kind}.{id}")))),
+        live: Some(Live { told_ms, ..Live::watching(watch) }),
         body,
     })
 }

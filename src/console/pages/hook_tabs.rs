@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::hook::HookPage;
 use crate::console::charts::outcome;
-use crate::console::format::{duration, moment};
+use crate::console::format::{duration, moment, unix_s};
 use crate::console::json::{number, text};
 use crate::console::parts;
 use crate::console::reply::Problem;
@@ -129,7 +129,8 @@ async fn waiting(shown: &HookPage<'_>) -> Result<Markup, Problem> {
                     tr data-row data-key=(text(row, "event_id")) {
                         td { (moment(number(row, "received"), now_us)) }
                         td { (parts::waiting(text(row, "state"))) }
-                        td { (moment(number(row, "next_try_at"), now_us)) }
+                        // A time that is over means: as soon as the hook may deliver.
+                        td { (moment(number(row, "next_try_at").filter(|at| unix_s(*at) * 1_000_000 > now_us), now_us)) }
                         td.num { (number(row, "attempts").unwrap_or(0)) }
                         td { a href=(event) data-go { code { (text(row, "event_name")) } } }
                         td { code.cut title=(text(row, "subject")) { (text(row, "subject")) } }
