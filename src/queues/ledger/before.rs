@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::filing::Filing;
 use super::record::LedgerRecord;
-use super::recover::Filing;
 use crate::model::QueueId;
 use crate::queues::rules::fate::Fate;
 use crate::queues::rules::partitions::{Partition, Partitions};

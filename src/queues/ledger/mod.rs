@@ -7,6 +7,7 @@ pub(in crate::queues) mod checkpoints;
 pub(in crate::queues) mod codec;
 pub(in crate::queues) mod failing;
 pub(in crate::queues) mod filed;
+mod filing;
 pub(in crate::queues) mod logs;
 pub(in crate::queues) mod recent;
 pub(in crate::queues) mod record;

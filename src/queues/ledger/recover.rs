@@ -9,10 +9,11 @@ use std::ops::Range;
 
 use super::before::{Before, Lately, ON_THE_WAY};
 use super::checkpoints::checkpoint_of;
+use super::filing::Filing;
 use super::record::{HeldEvent, LedgerRecord, QueueImage};
 use super::recovered_queue::RecoveredQueue;
-use crate::log::{ReadError, Reader, Record};
-use crate::model::{AccountId, Hook, HookId, Moment, QueueId, ReplayId, WallTime};
+use crate::log::{ReadError, Reader};
+use crate::model::{AccountId, Hook, HookId, QueueId, ReplayId};
 use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
 
 /// The records and bytes of one read.
@@ -98,21 +99,6 @@ struct Covered {
     router: u64,
     /// The ledger offset of the checkpoint's first record.
     at: u64,
-}
-
-/// Where in the ledger a record is, and when it was written.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Filing {
-    pub(super) at: u64,
-    pub(super) partition: Partition,
-    written: Moment,
-}
-
-impl Filing {
-    fn of(record: &Record) -> Self {
-        let written = Moment::recorded_at(WallTime::from_micros(record.time_us));
-        Self { at: record.offset, partition: Partition::of_tag(record.tag), written }
-    }
 }
 
 /// The state while the ledger is read.

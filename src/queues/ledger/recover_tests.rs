@@ -2,7 +2,7 @@
 
 use super::super::record::{AttemptRecord, Ending, Outcome};
 use super::*;
-use crate::model::{OwnFault, Response, TransportError};
+use crate::model::{Moment, OwnFault, Response, TransportError};
 use crate::queues::queue::window::Past;
 
 fn failed(offset: u64, tries: u16) -> LedgerRecord {
