@@ -25,7 +25,7 @@ impl HistoryReader {
             let started = query.start.is_none_or(|s| if query.ascending { offset >= s } else { offset <= s });
             started && offset >= first
         };
-        if let Some(mut dead) = self.indexed_dead(query.hook)? {
+        if let Some(mut dead) = self.dead.all(&self.logs, query.hook)? {
             dead.retain(|dead| is_asked_for(dead.offset));
             if !query.ascending {
                 dead.reverse();

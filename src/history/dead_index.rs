@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::reader::HistoryReader;
 use crate::log::{ReadError, Record};
 use crate::model::{Dead, DeadLeft, Hook, HookId};
 use crate::queues::{LastWord, Logs};
@@ -76,15 +75,15 @@ impl Failing {
     }
 }
 
-impl HistoryReader {
+impl DeadIndex {
     /// How many deliveries of each hook are dead and have not been delivered since, after one bounded step of reading.
     /// `None`: the hook's records have not all been read yet, or there is no such hook.
-    pub(super) fn dead_left(&self, hooks: &[HookId]) -> Result<Vec<Option<DeadLeft>>, ReadError> {
-        let hooks = hooks.iter().map(|id| self.logs.state.hook(*id)).collect::<Vec<_>>();
-        let mut known = self.dead.lock();
-        let end = self.logs.ledger.end();
-        known.step(&self.logs, hooks.iter().flatten())?;
-        let (first, first_attempt) = (self.logs.events.first(), self.logs.ledger.first());
+    pub(super) fn left(&self, logs: &Logs, hooks: &[HookId]) -> Result<Vec<Option<DeadLeft>>, ReadError> {
+        let hooks = hooks.iter().map(|id| logs.state.hook(*id)).collect::<Vec<_>>();
+        let mut known = self.lock();
+        let end = logs.ledger.end();
+        known.step(logs, hooks.iter().flatten())?;
+        let (first, first_attempt) = (logs.events.first(), logs.ledger.first());
         let left = hooks.iter().map(|hook| {
             let of = known.of.get_mut(&hook.as_ref()?.id).filter(|of| of.was_complete)?;
             of.drop_before(first);
@@ -100,21 +99,19 @@ impl HistoryReader {
     }
 
     /// All dead deliveries of a hook, oldest event first. `None`: there are too many for the index.
-    pub(super) fn indexed_dead(&self, hook: HookId) -> Result<Option<Vec<Dead>>, ReadError> {
-        let Some(hook) = self.logs.state.hook(hook) else { return Ok(None) };
+    pub(super) fn all(&self, logs: &Logs, hook: HookId) -> Result<Option<Vec<Dead>>, ReadError> {
+        let Some(hook) = logs.state.hook(hook) else { return Ok(None) };
         loop {
             // Released after each step, so that others get their turn.
-            let mut known = self.dead.lock();
-            if known.step(&self.logs, [&hook])? {
+            let mut known = self.lock();
+            if known.step(logs, [&hook])? {
                 let found = known.of.get(&hook.id).filter(|of| !of.is_cut);
                 let all = found.map(|of| of.failing.iter());
                 return Ok(all.map(|all| all.filter_map(|(offset, failing)| failing.dead(*offset)).collect()));
             }
         }
     }
-}
 
-impl DeadIndex {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

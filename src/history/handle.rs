@@ -136,7 +136,7 @@ impl History {
 
     /// How many dead deliveries of each hook are left: a bounded step towards the answer. `None`: not counted yet.
     pub async fn dead_left(&self, hooks: Vec<HookId>) -> Result<Vec<Option<DeadLeft>>, ReadingError> {
-        self.blocking(move |reader| reader.dead_left(&hooks)).await
+        self.blocking(move |reader| reader.dead.left(&reader.logs, &hooks)).await
     }
 
     /// Rows for dead deliveries of a hook.
