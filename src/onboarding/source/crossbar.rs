@@ -268,11 +268,10 @@ impl Crossbar {
         };
         match self.document(&path).await {
             Ok(None) => Ok(Gone::Yes),
-            Ok(Some(_)) => Ok(Gone::No),
+            // A document that was left out because of its size exists.
+            Ok(Some(_)) | Err(SourceError::TooLarge { .. }) => Ok(Gone::No),
             // The account may have moved out of the reader's reach.
             Err(error) if error.status() == Some(403) => Ok(Gone::No),
-            // A document that was left out because of its size exists.
-            Err(SourceError::TooLarge { .. }) => Ok(Gone::No),
             Err(error) => Err(error),
         }
     }

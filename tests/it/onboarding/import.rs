@@ -230,7 +230,7 @@ async fn an_import_into_a_running_program_uses_its_api() {
 
     // Two imports at once: each change is made once, and what one of them finds changed meanwhile is refused by name.
     kazoo.with(|data| {
-        (0..60).for_each(|number| drop(data.account(&made.customer, &format!("customer {number}"))))
+        (0..60).for_each(|number| drop(data.account(&made.customer, &format!("customer {number}"))));
     });
     let (one, two) = tokio::join!(import(&data, &args), import(&data, &args));
     for ended in [one, two] {
