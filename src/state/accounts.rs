@@ -110,6 +110,7 @@ impl State {
             return Err(TreeError::Circle(id));
         }
         let new_tree: Vec<Id> = above.tree.iter().chain([&parent]).copied().collect();
+        // The account itself is first, because `put` returns the first document.
         let branch: Vec<_> = std::iter::once(account.clone()).chain(self.descendants(id)).collect();
         // Checked before any document is read, so that a refusal costs little even for a large branch.
         self.check_move(&branch, new_tree.len())?;
@@ -137,6 +138,7 @@ impl State {
         }
         let mut hooks = self.hooks_of(id)?;
         // All hooks in one write could exceed the largest record of the journal.
+        // A crash between two writes leaves the account with fewer hooks, and the deletion can be repeated.
         while hooks.len() > HOOKS_AT_ONCE {
             let rest = hooks.split_off(HOOKS_AT_ONCE);
             self.write(hooks.iter().filter_map(deleted_hook).collect()).await?;
@@ -158,6 +160,7 @@ impl State {
         for account in branch {
             let bytes = view.tenants.bytes_of(Kind::Account, &account.id.to_string());
             journal += bytes;
+            // An entry of the trail has the document before and after the change, each abridged when it is large.
             trail += MOST_TRACED.min(2 * bytes);
         }
         if journal > allowance.max_change_bytes {

@@ -68,9 +68,11 @@ impl StateTask {
         let stored = |kind: Kind, id: &str| view.tenants.bytes_of(kind, id);
         let (is, was) = (tenants::size(Some(doc)), stored(entry.kind, &entry.id));
         let Some(tenant) = tenant_of((entry.kind, &entry.id), doc) else { return Ok(()) };
+        // A tenant that is over its limit, because the limit was lowered, must still be able to clean up.
         if is <= was || is_deleted(doc) {
             return Ok(());
         }
+        // Documents that shrink in this commit count as 0. They make room only once they are stored.
         let added: u64 = overlay
             .iter()
             .filter_map(|((kind, id), doc)| Some((*kind, id, doc.as_ref()?)))
@@ -98,6 +100,7 @@ impl StateTask {
 
     /// The number of documents of the entry's kind in an account, including those that the same commit adds.
     fn count(&self, overlay: &Overlay, entry: &JournalEntry, account: AccountId) -> usize {
+        // A document that the account has already is part of the census and must not count twice.
         let is_added = |(kind, id): &(_, String), doc: Option<&Written>| {
             *kind == entry.kind
                 && holder(*kind, doc) == Some(account)

@@ -40,6 +40,7 @@ impl Allowance {
         ask: impl FnOnce(&mut ByteMeter, Duration) -> Result<(), Duration>,
     ) -> Result<(), LimitError> {
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        // A steady clock: an account must not have to wait longer because the wall clock was set back.
         ask(&mut meter, self.started.elapsed()).map_err(|wait| LimitError::TooFast { wait })
     }
 }

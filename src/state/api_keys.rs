@@ -27,6 +27,7 @@ impl State {
     /// Finds an API key by its text.
     pub fn api_key(&self, text: &str) -> Result<Option<ApiKey>, IndexError> {
         let hash = key_hash(text);
+        // Hashes are compared and not keys, so the duration of the comparison tells nothing about the key.
         if self.master_key.as_ref() == Some(&hash) {
             return Ok(self.configured());
         }

@@ -107,6 +107,7 @@ fn short(doc: Map<String, Value>, changed: &[String]) -> Map<String, Value> {
         return doc;
     }
     let is_kept = |name: &str| {
+        // No field is listed as changed when a document is created or deleted. Then all of them matter.
         changed.is_empty()
             || name.starts_with('_')
             || name.starts_with("pvt_")

@@ -35,6 +35,9 @@ pub(super) struct Sizes {
 impl Sizes {
     /// Divides a trail of `total` bytes.
     pub(super) fn of(total: u64, segment_bytes: u64) -> Self {
+        // At its largest, the first part has five eighths and the kept entries three. Copying begins at four eighths,
+        // so that an eighth is left for changes that arrive while it runs; a segment is small enough that several fit
+        // into it.
         let eighth = total / 8;
         let segment = segment_bytes.min((total / 32).max(16 << 10));
         Self { first: eighth * 4, first_at_most: eighth * 5, kept: eighth * 3, segment }
@@ -67,6 +70,7 @@ impl StateTask {
     pub(super) async fn shrink_trail(&self) {
         while let Some(oldest) = self.trail_parts.due() {
             if let Err(error) = self.keep(oldest).await {
+                // The next change tries again. Until copying succeeds, `first_at_most` bounds the first part.
                 tracing::warn!(%error, "old entries of the audit trail could not be copied: {error}");
                 return;
             }
@@ -136,6 +140,7 @@ fn worth_keeping(
 fn next_to_keep(kept: &Reader) -> Result<u64, ReadError> {
     let Some(last) = kept.end().checked_sub(1) else { return Ok(0) };
     let last = match kept.get(last) {
+        // Then the whole segment is copied again: an entry that is kept twice does less harm than a lost one.
         Err(ReadError::Damaged(_)) => None,
         found => found?,
     };

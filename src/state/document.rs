@@ -117,6 +117,7 @@ fn note_disabled(doc: &mut Map<String, Value>, before: Option<&Map<String, Value
         return;
     }
     let since = before.filter(|before| !is_enabled(before));
+    // Documents of earlier versions lack the field. Their last change is the nearest time that is known.
     let since = since.and_then(|before| before.get("pvt_disabled_at").or_else(|| before.get("pvt_modified")));
     doc.insert("pvt_disabled_at".into(), since.unwrap_or(now).clone());
 }

@@ -139,6 +139,7 @@ pub(super) fn write_key_file(data_dir: &Path, key: &str) -> std::io::Result<()> 
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     file.write_all(format!("{key}\n").as_bytes())?;
     file.sync_all()?;
+    // A power cut must not take the file's name away: nothing else has the text of the key.
     fs::File::open(data_dir)?.sync_all()
 }
 

@@ -145,6 +145,7 @@ impl State {
     ) -> Result<Vec<Document>, WriteError> {
         let ended = || WriteError::Unavailable("the program is ending".into());
         self.commands.send(command).await.map_err(|_| ended())?;
+        // Without an answer, the change may be on disk or not.
         answer.await.map_err(|_| ended())?
     }
 

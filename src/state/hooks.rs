@@ -29,6 +29,8 @@ impl State {
         for doc in self.hooks_of(account)?.iter().filter(|doc| is_auto_disabled(doc)) {
             let id = doc.get("_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
             let Some(id) = id else { continue };
+            // One write for each hook: the owner task checks the stored document again, because a person may have
+            // disabled the hook since it was read.
             match self.enable_hook(id).await {
                 Ok(_) => count += 1,
                 // The hook was deleted meanwhile.

@@ -25,6 +25,7 @@ impl Ids {
     /// an id in use. A document of the same kind and id is not considered.
     pub(super) fn is_taken(&self, id: Id, kind: Kind) -> bool {
         let with_tag = |tag| {
+            // The least entry with this tag, because `Account` is the first kind.
             let range = (tag, Id(0), Kind::Account)..;
             self.0.range(range).take_while(move |(of, ..)| *of == tag)
         };

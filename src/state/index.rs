@@ -70,6 +70,8 @@ pub(super) struct Index {
 
 /// Calls the library and turns its panics into errors.
 fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    // Safe to go on after a panic: the owner task gives the index up when a change of documents fails, and reads
+    // leave nothing half-made.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(IndexError::Panicked(text_of(&*panic))))
 }
 
@@ -141,6 +143,8 @@ impl Index {
         guarded(|| {
             let mut mark = Mark { next, last, ..self.mark()? };
             // A record may contain a document twice. The later version counts.
+            // For each document, the former derived entries are removed before the new ones are set, as most keys are
+            // in both.
             let mut changes = std::collections::BTreeMap::new();
             for entry in entries {
                 let key = keys::document(entry.kind, &entry.id);

@@ -70,6 +70,7 @@ pub(super) fn encode(
 pub(super) fn decode(record: &log::Record) -> Result<JournalChange, JournalError> {
     let refuse = |reason: String| JournalError::Record { offset: record.offset, reason };
     let read: Read = serde_json::from_slice(&record.payload).map_err(|e| refuse(e.to_string()))?;
+    // Not skipped: a record of a later version holds changes, which would be lost without a word.
     if read.v != VERSION {
         return Err(refuse(format!("version {}", read.v)));
     }
@@ -86,6 +87,7 @@ pub(super) fn read_from<E: From<JournalError>>(
     let mut next = from;
     while next < reader.end() {
         let batch = reader.read(next, READ_RECORDS, READ_BYTES).map_err(JournalError::from)?;
+        // Not an error: a start without the changes that were written there is better than none.
         for damage in &batch.damaged {
             tracing::error!(%damage, "the journal is damaged; changes written there are lost: {damage}");
         }

@@ -48,6 +48,7 @@ pub(super) fn one_owned(kind: Kind, account: AccountId, id: &str) -> Vec<u8> {
 
 /// The id of the document in a key that begins with `owned`.
 pub(super) fn id_in(key: &[u8]) -> Option<&str> {
+    // `o`, the kind, and the 16 bytes of the account.
     let (_, id) = key.split_at_checked(18)?;
     std::str::from_utf8(id).ok()
 }

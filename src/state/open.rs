@@ -360,6 +360,7 @@ fn open_index(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<JournalEn
 
 fn rebuild(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<JournalEntry>), OpenError> {
     let (index, _, _) = Index::open(dir)?;
+    // After a compaction the journal begins with old changes or with the snapshot. Either way, later records win.
     apply_from::<OpenError>(&index, journal, journal.first())?;
     index.checkpoint()?;
     let documents = index.documents()?;

@@ -100,10 +100,13 @@ impl StateTask {
             let mut batch = Vec::with_capacity(MOST_AT_ONCE);
             let received = tokio::select! {
                 received = self.commands.recv_many(&mut batch, MOST_AT_ONCE) => received,
+                // The sleep begins again after each batch. While changes keep coming, `keep_house` syncs by their
+                // number instead.
                 () = tokio::time::sleep(self.options.checkpoint_idle), if self.since_checkpoint > 0 => {
                     self.checkpoint().await;
                     continue;
                 }
+                // Closing refuses new commands. Those that wait are still received, and then nothing is.
                 () = stop.cancelled(), if !self.commands.is_closed() => {
                     self.commands.close();
                     continue;
@@ -154,6 +157,7 @@ impl StateTask {
         for command in batch {
             let (checked, by, mirrored, reply) = match command {
                 StateRequest::Write { writes, by, mirrored, reply } => {
+                    // The KAZOO has accepted these documents already, so our limits do not apply to them.
                     let limited = if mirrored.is_none() { &by } else { &None };
                     (self.check(&overlay, writes, limited), by, mirrored, reply)
                 }
@@ -246,6 +250,8 @@ impl StateTask {
     fn check(&self, overlay: &Overlay, writes: Vec<Write>, by: &By) -> Result<Checked, WriteError> {
         let now = self.clock.now_us();
         let mut checked = Checked::default();
+        // The overlay has what earlier commands leave, and not earlier writes of this command. So the writes of one
+        // command must not depend on each other.
         for Write { kind, id, mut doc, expect } in writes {
             let before = self.current(overlay, kind, &id)?;
             let expected = match &expect {
@@ -295,6 +301,7 @@ impl StateTask {
         let applied = self.shared.index().and_then(|index| index.apply(&entries, offset + 1, hash));
         if let Err(error) = applied {
             tracing::error!(%error, "the index failed; a restart rebuilds it from the journal");
+            // The change is in the journal already, so it takes effect at the next start although this request fails.
             self.shared.give_up(&error);
             return answer(reply, Err(error.into()));
         }
@@ -317,6 +324,7 @@ impl StateTask {
             self.checkpoint().await;
         }
         if compact::is_due(&self.shared, &self.options)
+            // A snapshot takes as much room as all documents before it frees any.
             && self.has_room_for(self.shared.index().map_or(u64::MAX, Index::live_bytes))
             && let Err(reason) = compact::run(&self.journal, &self.shared, &self.clock).await
         {
@@ -326,11 +334,13 @@ impl StateTask {
     }
 
     async fn checkpoint(&mut self) {
+        // Also if the sync fails, or the idle timer would repeat it every second on a failing disk.
         self.since_checkpoint = 0;
         let shared = Arc::clone(&self.shared);
         let syncing = self.tasks.spawn_blocking(move || shared.index().and_then(Index::checkpoint));
         match syncing.await {
             Ok(Ok(())) => drop(self.shared.checkpoints.fetch_add(1, Ordering::Relaxed)),
+            // The index was given up and that was logged then, or the program ends.
             Ok(Err(IndexError::Failed(_))) | Err(_) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the index could not be synced; the next start may take longer");

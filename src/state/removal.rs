@@ -29,6 +29,7 @@ impl StateTask {
             entry.doc.as_ref().is_some_and(is_deleted) && before.is_some_and(|doc| !is_deleted(doc));
         let payer = entry.doc.as_ref().and_then(|doc| tenants::payer(entry.kind, &entry.id, doc));
         let Some(account) = payer.filter(|_| is_deleted_now) else { return Vec::new() };
+        // One less, because the view does not have the deletion that is being checked.
         let keep = self.options.limits.deleted.saturating_sub(1);
         let beyond = self.shared.view().tenants.deleted_beyond(entry.kind, account, keep);
         beyond.into_iter().take(FORGOTTEN_AT_ONCE).map(|id| (entry.kind, id)).collect()
@@ -61,6 +62,7 @@ impl StateTask {
         for kind in OWNED {
             let stored = self.shared.index()?.owned(kind, account)?;
             let text = |doc: &Written| doc.get("_id").and_then(Value::as_str).map(str::to_owned);
+            // Documents that earlier commands of this commit create are not in the index yet.
             let of_kind = overlay.keys().filter(|(other, _)| *other == kind).map(|(_, id)| id.clone());
             let ids: BTreeSet<String> = stored.iter().filter_map(text).chain(of_kind).collect();
             for id in ids {

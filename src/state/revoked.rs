@@ -24,6 +24,7 @@ impl Revoked {
         if entry.kind != Kind::Revocation {
             return;
         }
+        // The former entry goes first: a token that is revoked again may have a later expiry by now.
         if let Some((expiry, account)) = self.of.remove(&entry.id) {
             let key = (expiry, entry.id.clone());
             self.all.remove(&key);

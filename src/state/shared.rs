@@ -71,6 +71,7 @@ impl Shared {
     }
 
     pub(super) fn apply_to_view(&self, entries: &[JournalEntry]) -> Vec<Change> {
+        // Locked once for all entries of a change, so that no reader sees half of a moved branch.
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         entries.iter().filter_map(|entry| view.apply(entry)).collect()
     }

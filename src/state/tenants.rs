@@ -53,6 +53,7 @@ pub(super) fn payer(kind: Kind, id: &str, doc: &Map<String, Value>) -> Option<Ac
 
 /// The tenant according to the document of an account.
 pub(super) fn tenant_in(id: AccountId, doc: &Map<String, Value>) -> AccountId {
+    // The tree begins with the master account, and tenants stand directly below it.
     let tree = doc.get("pvt_tree").and_then(Value::as_array);
     tree.and_then(|tree| tree.get(1)?.as_str()?.parse::<Id>().ok()).unwrap_or(id)
 }

@@ -19,6 +19,7 @@ impl State {
         doc: Document,
         expect: Expect,
     ) -> Result<Option<Document>, TreeError> {
+        // Nobody else can take the name, or delete the account, between the check and the write.
         let _alone = self.shared.tree.lock().await;
         self.account(account).ok_or(TreeError::Missing(account))?;
         let text = |doc: &Document, field: &str| doc.get(field)?.as_str().map(str::to_lowercase);

@@ -110,6 +110,7 @@ impl WriteError {
             Self::Limit(limit) => Self::Limit(limit.clone()),
             Self::Full => Self::Full,
             Self::Unavailable(reason) => Self::Unavailable(reason.clone()),
+            // Errors of the library cannot be copied.
             Self::Index(error) => Self::Unavailable(error.to_string()),
         }
     }
