@@ -22,6 +22,7 @@ use crate::model::{AccountId, GREGORIAN_OFFSET_S};
 use crate::state::{TreeError, key_hash};
 
 /// The algorithms with which KAZOO signs.
+// Only signatures with RSA: with a symmetric algorithm, anybody who knows the public key could sign a token.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512];
 
 /// The public keys of a KAZOO.
@@ -117,6 +118,7 @@ impl Auth {
     pub(super) async fn verify_foreign(&self, token: &str, header: &Header) -> Result<Caller, TokenError> {
         let keys = self.options.foreign.as_ref().filter(|_| ALGORITHMS.contains(&header.alg));
         let crossbar = self.options.crossbar.as_deref().filter(|_| ALGORITHMS.contains(&header.alg));
+        // The file comes first, because it needs no request.
         let claims = match (keys.and_then(|keys| keys.claims(token, header)), crossbar) {
             (Some(claims), _) => claims,
             (None, Some(crossbar)) => crossbar.claims(token, header).await?,
@@ -132,6 +134,7 @@ impl Auth {
             );
             role = crossbar.role(token, &identity, &persons).await?;
         }
+        // After crossbar has accepted the token, so that a revoked token cannot create an account.
         if self.state.account(claims.account_id).is_none() && self.options.auto_create {
             self.first_seen(claims.account_id).await?;
         }

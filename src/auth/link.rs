@@ -131,6 +131,7 @@ impl Auth {
         let account = owner(&doc).ok_or(LinkError::Unknown)?;
         let is_known = text(&doc, "pvt_code_hash") == key_hash(secret);
         let is_fresh = doc.get("used") == Some(&Value::Bool(false)) && number(&doc, "expires") > self.now_s();
+        // One error for unknown, used and expired codes, so that a guess reveals nothing.
         if !is_known || !is_fresh || self.role_by_link(id, account)?.is_none() {
             return Err(LinkError::Unknown);
         }

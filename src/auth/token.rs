@@ -240,6 +240,7 @@ impl Auth {
         }
         let Claims { account_id: account, owner_id, key_id, link_id, stamp, identity, exp, .. } = claims;
         let origin = match (link_id, &owner_id, key_id) {
+            // A link's token may name a user too, but its rights come from the link (`role_by_link`).
             (Some(id), ..) => Origin::Link { id },
             (None, Some(id), _) => Origin::User { id: id.clone(), stamp },
             (None, None, Some(id)) => Origin::Key { id, stamp },

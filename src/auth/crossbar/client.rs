@@ -40,6 +40,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(url: &str, api_key: Option<String>) -> Result<Self, reqwest::Error> {
+        // A proxy from the environment, or a redirect, would send the tokens of users to another host.
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .no_proxy()
@@ -72,6 +73,7 @@ impl Client {
 
     /// Reads a user with the user's own token.
     pub(super) async fn user(&self, account: AccountId, user: &str, token: &str) -> Result<User, Refused> {
+        // The id comes from a token and becomes part of the path, so it must not be able to lead to another document.
         let user: String = user.bytes().filter(u8::is_ascii_alphanumeric).map(char::from).collect();
         let data = self.get(&format!("/v2/accounts/{account}/users/{user}"), token).await?;
         let is_admin = data.get("priv_level").and_then(Value::as_str) == Some("admin");
@@ -84,6 +86,8 @@ impl Client {
     }
 
     async fn own_token(&self, api_key: &str, again: bool) -> Result<String, Refused> {
+        // Held during the request, so that callers which find no token wait for this one instead of requesting their
+        // own.
         let mut kept = self.token.lock().await;
         if let Some(token) = kept.as_ref().filter(|_| !again) {
             return Ok(token.clone());

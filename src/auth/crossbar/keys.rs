@@ -90,6 +90,8 @@ impl Keys {
             Ok(key) => {
                 let mut inner = self.inner();
                 if inner.keys.len() >= MOST {
+                    // Only keys that crossbar has returned get here, so invented ids cannot cause this. A key in use
+                    // is requested again.
                     inner.keys.clear();
                 }
                 inner.keys.insert(kid.to_owned(), key);

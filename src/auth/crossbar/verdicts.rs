@@ -61,6 +61,7 @@ impl Verdicts {
             said.retain(|_, (_, at_us)| now_us.saturating_sub(*at_us) < self.recheck_us);
         }
         if said.len() >= MOST {
+            // All responses are recent, so none may be preferred. Each token then costs one more request to crossbar.
             said.clear();
         }
         said.insert(identity.to_owned(), (verdict, now_us));
