@@ -162,6 +162,7 @@ fn put_content(out: &mut Vec<u8>, response: &Response) {
 
 fn decode_content(f: &mut Fields<'_>, response: &mut Response) -> Result<(), DecodeRecordError> {
     response.retry_after_ms = f.number()?.checked_sub(1);
+    // A damaged count costs nothing: no memory is reserved for it, and the fields end before it is reached.
     for _ in 0..f.number()? {
         response.headers.push((f.text()?, f.text()?));
     }

@@ -71,6 +71,7 @@ impl<'a> Fields<'a> {
 
     pub(in crate::queues) fn number(&mut self) -> Result<u64, DecodeRecordError> {
         let mut n = 0;
+        // A number of 64 bits has at most ten bytes. More are damage.
         for shift in (0..70).step_by(7) {
             let byte = self.byte()?;
             n |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);

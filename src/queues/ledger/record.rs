@@ -161,6 +161,7 @@ impl LedgerRecord {
     #[must_use]
     pub fn event_of(bytes: &[u8]) -> Option<u64> {
         let mut f = Fields(bytes);
+        // All versions of an attempt, and a settlement. Their queue and offset stand in the same place.
         if !matches!(f.byte().ok()?, 1 | 2 | 8 | 10 | 13) {
             return None;
         }

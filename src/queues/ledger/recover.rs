@@ -66,6 +66,8 @@ pub fn recover_some(
     is_replay: impl Fn(ReplayId) -> bool,
 ) -> Result<Recovered, ReadError> {
     let end = ledger.end();
+    // Without a checkpoint, from what retention has left. A later beginning than 0 means that settlements may be
+    // missing.
     let begin = checkpoint_of(ledger, partitions)?.unwrap_or(0).max(ledger.first());
     let mut recovered = Recovered { is_whole: begin == 0, ..Recovered::default() };
     // The records before the checkpoints change nothing that the checkpoints say (`before`).

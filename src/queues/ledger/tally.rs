@@ -106,6 +106,7 @@ impl Tally {
     pub(in crate::queues) fn note(&self, time: WallTime, record: &LedgerRecord) {
         if let LedgerRecord::Attempt(attempt) = record {
             self.recent.note(time, attempt);
+            // What was not sent took no time, and would make receivers look quicker than they are.
             if attempt.ending != Ending::NotSent {
                 self.durations.observe_us(attempt.duration_us);
             }

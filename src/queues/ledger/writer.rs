@@ -172,6 +172,7 @@ impl Ledger {
         // The more queues, the rarer checkpoints are, so that they remain a small part of the ledger.
         self.every = self.every.max(count * 4);
         self.checkpoint_at = self.pushed.0.load(Ordering::Relaxed);
+        // `put` and not `push`: the records of a checkpoint must not bring the next checkpoint nearer.
         self.put(CHECKPOINT_TAG, time, &LedgerRecord::CheckpointBegin { router, covers, held });
         for image in images {
             self.put(CHECKPOINT_TAG, time, &LedgerRecord::CheckpointQueue(Box::new(image)));
@@ -214,6 +215,7 @@ impl Ledger {
             };
             match result {
                 Ok(_) => self.stalled = !self.refused.is_empty(),
+                // With `wait`, nobody offers the batch again later.
                 Err(AppendError::Full) if !wait => self.refuse(batch, now),
                 Err(error) => return Err(LedgerError(error)),
             }
@@ -221,6 +223,7 @@ impl Ledger {
     }
 
     async fn submit(&mut self, batch: Vec<NewRecord>) -> Result<(), LedgerError> {
+        // The batch is kept in case the log refuses it. The copy shares its payloads.
         let answer = self.appender.submit(batch.clone()).await.map_err(LedgerError)?;
         self.waiting.push_back((batch, answer));
         Ok(())

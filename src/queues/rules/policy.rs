@@ -141,6 +141,7 @@ pub fn retry_delay(
     random: f64,
 ) -> Duration {
     let initial = hook.retry.initial_ms.map_or(policy.retry_initial, Duration::from_millis);
+    // A hook may set a first delay above the longest one of the system. Then every delay is the first one.
     let max = hook.retry.max_ms.map_or(policy.retry_max, Duration::from_millis).max(initial);
     let delay = backed_off(initial, max, tries.saturating_sub(1));
     // Without the spread, all deliveries that a receiver failed at once would come back at once.

@@ -67,6 +67,8 @@ impl Facts<'_> {
     /// The verdict. `random` (0 to 1) spreads retries.
     pub(in crate::queues) fn verdict(&self, random: f64) -> Verdict {
         match self.class {
+            // These come before the check of `serves`: they settle the delivery whether or not the hook was disabled
+            // meanwhile.
             Class::Delivered => Verdict::Settled(Fate::Delivered),
             Class::Skipped => Verdict::Settled(Fate::Skipped),
             Class::Expired => Verdict::Settled(Fate::Expired),
@@ -86,6 +88,8 @@ impl Facts<'_> {
     }
 
     fn failed(&self, retry_after: Option<Duration>, random: f64) -> Verdict {
+        // The hook comes before the delivery: when it is disabled, the delivery keeps its place and gets new tries
+        // later, even if this was its last one.
         if let Some(reason) = self.disables() {
             Verdict::Disable(reason)
         } else if self.tries < self.max_tries {

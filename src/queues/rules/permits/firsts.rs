@@ -25,6 +25,7 @@ impl TakenAt {
 
     /// When a permit of this millisecond stops counting.
     fn old_at(self) -> Moment {
+        // From the end of the millisecond, so that no permit stops counting early.
         Moment::from_micros((self.0 + 1) * 1000) + YOUNG
     }
 
@@ -65,6 +66,7 @@ impl Firsts {
 
     /// A hook gives its first permit back.
     pub(super) fn give_back(&mut self, at: TakenAt) {
+        // A permit that has become old may have no entry any more.
         if let Some((_, count)) = self.taken.iter_mut().rev().find(|(taken, _)| *taken == at) {
             *count = count.saturating_sub(1);
         }

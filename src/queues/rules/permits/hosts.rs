@@ -65,6 +65,7 @@ impl Hosts {
             parsed.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
         // Ids are never used again: a claim holds the id of its host for as long as its slot exists.
         let next = HostId(self.all.len());
+        // A host's name ends with its port, so the id of an account is never the name of a host.
         let id = *self.ids.entry(name.unwrap_or_else(|| hook.account.to_string())).or_insert(next);
         if id == next {
             self.all.push(Host { held: 0, tenants: Tier::new(MULTIPLE), firsts: Firsts::default() });
