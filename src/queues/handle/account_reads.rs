@@ -58,6 +58,8 @@ impl AccountReads {
 
 impl Drop for AccountRead {
     fn drop(&mut self) {
+        // Also runs for a read that was given up while it waited. The permit goes back before the account is
+        // forgotten: the next entry of the account has its own semaphore, which must not admit reads beside this one.
         drop(self.permit.take());
         let mut all = self.of.lock();
         if let Some(own) = all.get_mut(&self.account) {

@@ -226,6 +226,7 @@ impl Queues {
         for job in running {
             let id = job.id;
             if let Err(error) = self.begin(Arc::new(job)).await {
+                // Not an error: the replay's document stays as it is, and the next start tries again.
                 tracing::warn!(replay_id = %id, %error, "replay is not resumed");
             }
         }
@@ -304,6 +305,7 @@ impl Count<'_> {
         let is_chosen = self.chosen.as_ref().is_none_or(|chosen| chosen.contains(&record.offset));
         let Ok(event) = Event::decode(&record.payload) else { return false };
         let account = event.account.and_then(|account| self.logs.state.account(account));
+        // `read`, unlike `read_tags`, does not end at the range's end.
         record.offset < self.job.until
             && is_chosen
             && event.quarantine.is_none()

@@ -160,6 +160,8 @@ impl Shards {
     where
         F: Future<Output = Result<Recovered, ReadingError>>,
     {
+        // Held to the end: no question may reach a shard that has given up the hook, or the new one before it has the
+        // hook.
         let mut owners = self.owners.write().await;
         let moved: Partitions =
             set.iter().filter(|partition| owners.get(partition.index()) != Some(&to)).collect();
