@@ -123,6 +123,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 }
 
 fn of_system(error: &io::Error, connecting: bool) -> Option<AttemptResult> {
+    // First of all, because what this machine lacks must not count against the receiver.
     if let Some(fault) = shortage(error) {
         return Some(AttemptResult::Ours(fault));
     }

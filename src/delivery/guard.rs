@@ -79,6 +79,7 @@ impl Guard {
             return Err(NameFault::NotFound.into());
         }
         let port = url.port_or_known_default().unwrap_or(80);
+        // A name may have both kinds of addresses. The connection can only use those that are left here.
         let allowed = found.iter().filter(|ip| !forbidden(**ip, &self.allow));
         let allowed: Vec<_> = allowed.map(|ip| SocketAddr::new(*ip, port)).collect();
         if allowed.is_empty() { Err(NoAddress::Forbidden) } else { Ok(allowed) }

@@ -58,6 +58,7 @@ impl Inbox {
             method: request.method.to_string(),
             uri: request.address.url.to_string(),
             headers: shown_headers(&request.headers),
+            // A slice would keep the whole body in memory.
             body: Bytes::copy_from_slice(body),
             body_bytes: request.body.len(),
             status,

@@ -50,6 +50,7 @@ impl Room {
     /// it. Never returns `None`, because the semaphores are never closed.
     pub(super) async fn take<'a>(&'a self, share: &'a Share, bytes: usize) -> Option<Reservation<'a>> {
         let units = units(bytes);
+        // In this order, so that attempts that wait for their hook's share hold nothing of the total.
         let own = share.own.acquire_many(units.min(share.units)).await.ok()?;
         let total = self.total.acquire_many(units.min(self.units)).await.ok()?;
         Some(Reservation { _own: own, _total: total })

@@ -98,6 +98,8 @@ impl Names {
         }
         let (lookup, begun) = self.lookup(account, name);
         timeout(within, lookup).await.unwrap_or_else(|_| {
+            // Without a permit, nobody was asked. That is a fault of this machine, for which the receiver is not
+            // charged.
             Err(if begun.load(Ordering::Relaxed) { NameFault::NoAnswer } else { NameFault::TooMany })
         })
     }
@@ -109,6 +111,7 @@ impl Names {
         if *files != now {
             *files = now;
             self.0.upstream.store(Arc::new(Upstream::new(&self.0.servers)));
+            // Other servers, or another hosts file, may have other answers.
             lock(&self.0.answers).clear();
             tracing::info!("the system's configuration of name servers has changed and was read again");
         }

@@ -61,6 +61,7 @@ impl LookupPermits {
         let shared = [self.of_account.of(account), self.of_tenant.of(tenant), Arc::clone(&self.shared)];
         tokio::select! {
             biased;
+            // The reserved permit comes first, so that the shared ones are left for further lookups.
             permit = all_of([first, Arc::clone(&self.first)]) => permit,
             permit = all_of(shared) => permit,
         }
