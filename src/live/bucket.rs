@@ -22,6 +22,7 @@ impl Bucket {
     /// Takes one token; false when the bucket is empty.
     pub(super) fn take(&mut self, now_us: u64) -> bool {
         let passed = now_us.saturating_sub(self.filled_us);
+        // Never back, or the same time would fill the bucket twice.
         self.filled_us = now_us.max(self.filled_us);
         self.level = self.level.saturating_add(passed.saturating_mul(self.per_second)).min(self.size);
         let has_one = self.level >= SECOND_US;

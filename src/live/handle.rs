@@ -140,6 +140,7 @@ impl Live {
         let accept = asked.accept_key()?;
         let upgrade = asked.upgrade.clone().ok_or(Refused(StatusCode::BAD_REQUEST))?;
         let (live, stop) = (self.clone(), self.0.stop.clone());
+        // In a task of its own, because the upgrade is complete only after the 101 has been sent.
         let serving = async move {
             let upgraded = stop.run_until_cancelled(upgrade).await;
             if let Some(Ok(upgraded)) = upgraded

@@ -222,6 +222,7 @@ impl Session {
         self.follower.follow(&self.protocol.subscriptions);
         self.watcher.follow(&self.protocol.subscriptions.hooks).await;
         self.seat.show(&self.protocol);
+        // Last, because the client relies on its bindings from the reply on.
         if let Some(reply) = reply {
             self.socket.send(reply);
         }
@@ -285,6 +286,7 @@ impl Session {
                 None
             }
             Rechecked::Ended => Some(Some((CloseCode::Policy, "the token's rights have ended"))),
+            // No answer is no refusal. The next tick asks again.
             Rechecked::Unknown => None,
         }
     }

@@ -259,6 +259,7 @@ impl WatchTask {
         while from < end {
             let page = self.source.attempts(from, Arc::clone(&of)).await?;
             from = page.next.max(from + 1);
+            // Noted page by page, so that a failure of a later page does not repeat the news of this one.
             self.seen.ledger = Some(from);
             let news = page.news.into_iter().map(|attempt| {
                 let mut data = attempt.document;

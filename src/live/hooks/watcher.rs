@@ -55,6 +55,8 @@ impl Watcher {
         // After the receiver exists: the first news of the new scopes may come at once.
         self.watch.change(&self.scopes, &scopes);
         self.scopes = scopes;
+        // The client's reply waits for this. What happened before the reply is in the API, and what happens after it
+        // is news.
         if grows {
             self.watch.covered().await;
         }
@@ -67,6 +69,7 @@ impl Watcher {
             let frames: Vec<Utf8Bytes> = match news.recv().await {
                 Ok(Some(batch)) => batch.iter().flat_map(|news| self.frames(news)).collect(),
                 Ok(None) | Err(RecvError::Lagged(_)) => {
+                    // Nobody knows which bindings the lost news were for.
                     self.bound.values().flatten().map(|bound| bound.missed().into()).collect()
                 }
                 // The sender lives as long as the watch, which this holds.
