@@ -44,6 +44,7 @@ impl Batch {
             let result = appending.await;
             self.appending = None;
             result.unwrap_or(Err(AppendError::Closed))?;
+            // Not before: records that the log refused are appended again once there is room.
             self.records.clear();
         }
         Ok(())

@@ -184,6 +184,8 @@ impl Ingest {
             Ok(understood) => {
                 let facts = &understood.facts;
                 let mut windows = self.windows();
+                // The windows stay locked until the message is entered: two brokers may hand out copies of it at the
+                // same moment, and only one of them is new.
                 let account = self.of_realm(facts).or_else(|| windows.account_of(facts, incoming.origin));
                 let seen_key = windows.seen_key(&facts.msg_id, &facts.name, &facts.subject);
                 let duplicate =

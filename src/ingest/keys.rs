@@ -142,6 +142,7 @@ impl Keys {
             Some(UsedKey { offsets: Some(offsets), .. }) => Ok(Some(offsets.clone())),
             Some(_) => Err(KeyError::UnderWay),
             None => {
+                // Entered before its events are on disk, so that the same request at the same time stores nothing.
                 let known = UsedKey { digest: request.digest, offsets: None, at_us: now_us };
                 self.put(tenant, request.account, &request.key, known);
                 Ok(None)

@@ -211,6 +211,8 @@ impl Session<'_> {
             if events < self.options.batch_events && bytes < self.options.batch_bytes {
                 next = match self.consumer.next().now_or_never() {
                     Some(Some(Ok(delivery))) => Some(delivery),
+                    // The gathered messages are dropped. The broker hands them out again, and as they are not stored,
+                    // they are taken then (`Windows::is_copy`).
                     Some(Some(Err(error))) => return Err(error.into()),
                     // A cancelled consumer reports it again at the next call.
                     Some(None) | None => None,

@@ -116,6 +116,7 @@ pub(super) async fn renew(connection: &Connection, queue: &str) -> Result<u64, S
         Ok(waiting)
     };
     let declared = declared.await;
+    // A refused declaration has closed the channel already.
     if declared.is_ok()
         && let Err(error) = channel.close(200, "looked".into()).await
     {
