@@ -121,6 +121,7 @@ impl HistoryReader {
         let event_id = event_id.to_string();
         let result = result_of(attempt);
         let as_sent = revisions.as_sent(&self.logs.ledger, hook, attempt, record);
+        // Records of the first version do not say whether there was a request. They are shown with one.
         let was_made = attempt.sent.is_some() || attempt.generation.is_none();
         let made = as_sent.as_ref().zip(event.as_ref()).filter(|_| was_made);
         let request = made.and_then(|(sent, event)| Some((sent, event, self.request(sent, event)?)));
@@ -158,6 +159,7 @@ impl HistoryReader {
     }
 
     fn request(&self, sent: &AsSent, event: &Event<'_>) -> Option<WireRequest> {
+        // The present reseller: nothing stores which one the account had then.
         let reseller_id = event.account.and_then(|a| self.logs.state.reseller_of(a));
         let cluster_id = self.logs.state.settings().cluster_id.clone();
         let payload = kazoo::payload(event, &sent.hook, &Extras { cluster_id: &cluster_id, reseller_id });

@@ -48,6 +48,8 @@ impl Course {
     fn note(&mut self, offset: u64, record: &Record, decoded: &LedgerRecord) {
         match decoded {
             LedgerRecord::Attempt(attempt) if attempt.offset == offset => {
+                // The last record decides. So an attempt of a replay that will be repeated makes a dead delivery a
+                // retrying one.
                 self.state = Some(decoded.fate().map_or(DeliveryState::Retrying, state_of));
                 if self.attempts.len() == REMEMBERED {
                     self.attempts.pop_front();

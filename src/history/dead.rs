@@ -23,6 +23,7 @@ impl HistoryReader {
         let first = self.logs.events.first();
         let is_asked_for = |offset: u64| {
             let started = query.start.is_none_or(|s| if query.ascending { offset >= s } else { offset <= s });
+            // What retention has removed cannot be delivered again, so it is not listed.
             started && offset >= first
         };
         if let Some(mut dead) = self.dead.all(&self.logs, query.hook)? {

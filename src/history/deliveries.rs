@@ -23,6 +23,7 @@ impl HistoryReader {
         let hooks = self.logs.state.all_hooks().into_iter().filter(|hook| hook.account == query.account);
         let Courses { of, complete } = self.courses(hooks, query.offset)?;
         let mut by_state = BTreeMap::new();
+        // Counted over all hooks on every page, because a page alone does not know how the others stand.
         for state in of.values().filter_map(|course| course.state) {
             *by_state.entry(state).or_insert(0_u64) += 1;
         }

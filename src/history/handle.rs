@@ -47,6 +47,7 @@ impl History {
         from: u64,
         watched: impl Fn(AccountId, HookId) -> bool + Send + Sync + 'static,
     ) -> Result<AttemptNewsPage, ReadingError> {
+        // One read for the clients of all accounts, so it takes no account's turn.
         self.blocking(move |reader| reader.news(from, &watched)).await
     }
 
@@ -82,6 +83,7 @@ impl History {
             EventScope::Account(account) | EventScope::QuarantineOf(account) => {
                 Some(self.readings.account_read(account).await?)
             }
+            // The quarantine of all accounts is not the read of one account.
             EventScope::Quarantine => None,
         };
         self.blocking(move |reader| reader.search(&query)).await
@@ -89,6 +91,7 @@ impl History {
 
     /// One event with its body.
     pub async fn event(&self, offset: u64) -> Result<Option<EventRow>, ReadingError> {
+        // One record is read quickly, so it does not wait for the long reads of its account.
         self.blocking(move |reader| reader.event(offset)).await
     }
 

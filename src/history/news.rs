@@ -68,6 +68,7 @@ impl HistoryReader {
     ) -> serde_json::Map<String, serde_json::Value> {
         let event = self.logs.state.settings().log_ids.event_id(attempt.offset);
         let delivery_id = DeliveryId { event, hook: hook_id }.to_string();
+        // Without the event, or each watched attempt would cost a read of the events log.
         let mut row = kazoo::attempt_row(&AttemptParts {
             hook_id,
             hook: None,

@@ -35,6 +35,8 @@ impl Revisions {
             return (current == 1).then(|| Arc::new(AsSent::of(hook)));
         };
         let found = self.0.entry((hook.id, generation)).or_insert_with(|| {
+            // If the record of the revision is gone, the present hook may still be that revision. Any other one
+            // would show a request that was never made.
             let written = revision(ledger, hook, generation, record.offset);
             written.or_else(|| (current == generation).then(|| AsSent::of(hook))).map(Arc::new)
         });

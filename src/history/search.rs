@@ -27,6 +27,8 @@ impl HistoryReader {
     pub(super) fn search(&self, query: &EventQuery) -> Result<EventPage, ReadError> {
         let tag = match query.scope {
             EventScope::Account(account) => account.tag(),
+            // A quarantined event has the tag 0 even if it names an account (`Event::tag`), so that no search of the
+            // account finds it.
             EventScope::Quarantine | EventScope::QuarantineOf(_) => 0,
         };
         let range = self.logs.events.offsets_in(query.from_us..query.until_us)?;
@@ -57,6 +59,7 @@ impl HistoryReader {
                 page.rows.push(row);
             }
             at = batch.next;
+            // Checked before the bound on events, or the last page would name a next one that is empty.
             let is_over = if query.ascending { at >= end } else { at <= first };
             if is_over {
                 return Ok(page);
