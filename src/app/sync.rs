@@ -95,13 +95,13 @@ fn source(config: &Config) -> anyhow::Result<Option<Source>> {
         let credentials = text.transpose()?.map(|text| {
             Credentials::parse(&text).context("kazoo.sync.couch_credentials_file must hold name:password")
         });
-        let couch = Couch::new(address, credentials.transpose()?, manner, (profile, bounds));
+        let couch = Couch::new(address, credentials.transpose()?, manner, profile, bounds);
         return Ok(Some(Source::Couch(couch.context("kazoo.sync.couch")?)));
     }
     let Some(address) = &sync.crossbar else { return Ok(None) };
     let path = sync.api_key_file.as_deref().context("kazoo.sync.crossbar needs kazoo.sync.api_key_file")?;
     let key = secret("api_key_file", path)?;
-    let crossbar = Crossbar::new(address, &key, manner, (profile, bounds)).context("kazoo.sync.crossbar")?;
+    let crossbar = Crossbar::new(address, &key, manner, profile, bounds).context("kazoo.sync.crossbar")?;
     Ok(Some(Source::Crossbar(crossbar)))
 }
 

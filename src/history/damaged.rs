@@ -48,7 +48,7 @@ pub(super) fn error_of_event(error: &ReadError) -> &'static str {
     match error {
         ReadError::Damaged(_) => EVENT_DAMAGED,
         ReadError::Io { .. } | ReadError::Index { .. } => {
-            tracing::error!(%error, "an event cannot be read: {error}");
+            tracing::error!(%error, "an event cannot be read");
             "event cannot be read: its file in the log cannot be read"
         }
     }

@@ -227,13 +227,13 @@ async fn read(args: &KazooArgs, config: &Config) -> anyhow::Result<Read> {
         let credentials = credentials.map(|text| {
             Credentials::parse(&text).context("CouchDB's credentials must have the form name:password")
         });
-        let couch = Couch::new(address, credentials.transpose()?, manner, (profile, bounds))?;
+        let couch = Couch::new(address, credentials.transpose()?, manner, profile, bounds)?;
         (Source::Couch(couch), address)
     } else {
         let address = args.crossbar.as_ref().context("name a source: --couch, --crossbar or --file")?;
         let key = secret(args.api_key_file.as_deref(), "SWITCHHOOK_KAZOO_API_KEY")?;
         let key = key.context("an API key of the KAZOO's master account is needed: --api-key-file FILE, or SWITCHHOOK_KAZOO_API_KEY in the environment")?;
-        (Source::Crossbar(Crossbar::new(address, &key, manner, (profile, bounds))?), address)
+        (Source::Crossbar(Crossbar::new(address, &key, manner, profile, bounds)?), address)
     };
     let bar = Bar::new();
     let now_s = Clock::system().now_us() / 1_000_000;

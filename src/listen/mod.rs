@@ -146,7 +146,7 @@ pub async fn serve(
                 }
             };
             if let Err(error) = ended {
-                tracing::debug!(%address, %error, "a connection ended: {error}");
+                tracing::debug!(%address, %error, "a connection ended");
             }
         });
     }
@@ -170,7 +170,7 @@ async fn refused(error: &io::Error, seats: &Seats, has_told: &mut bool) {
         return;
     }
     if !std::mem::replace(has_told, true) {
-        tracing::error!(%error, "connections cannot be accepted: {error}");
+        tracing::error!(%error, "connections cannot be accepted");
     }
     // When the open files have run out, this gives one back.
     seats.make_room();

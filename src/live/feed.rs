@@ -117,7 +117,7 @@ impl Feed {
             let shared = Arc::clone(&self.shared);
             let read = self.tasks.spawn_blocking(move || shared.advance()).await;
             if let Ok(Err(error)) = read {
-                tracing::error!(%error, "sessions get no events: the events log cannot be read: {error}");
+                tracing::error!(%error, "sessions get no events: the events log cannot be read");
                 if stop.run_until_cancelled(tokio::time::sleep(TRY_AGAIN)).await.is_none() {
                     return;
                 }

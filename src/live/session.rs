@@ -267,7 +267,7 @@ impl Session {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot review a session's rights, will try again: {error}");
+                tracing::warn!(%error, "cannot review a session's rights, will try again");
                 self.review_at = Some(Instant::now() + REVIEW_AFTER);
             }
         }
@@ -331,7 +331,7 @@ fn reason(error: &FollowError) -> (CloseCode, &'static str) {
     match error {
         FollowError::BehindRetention => (CloseCode::Again, "behind retention"),
         FollowError::Read(_) => {
-            tracing::error!(%error, "a session ends: the events log cannot be read: {error}");
+            tracing::error!(%error, "a session ends: the events log cannot be read");
             (CloseCode::Error, "event log cannot be read")
         }
         FollowError::Ending => (CloseCode::Away, "shutting down"),

@@ -71,7 +71,7 @@ impl StateTask {
         while let Some(oldest) = self.trail_parts.due() {
             if let Err(error) = self.keep(oldest).await {
                 // The next change tries again. Until copying succeeds, `first_at_most` bounds the first part.
-                tracing::warn!(%error, "old entries of the audit trail could not be copied: {error}");
+                tracing::warn!(%error, "old entries of the audit trail could not be copied");
                 return;
             }
         }

@@ -32,7 +32,8 @@ impl Couch {
         address: &str,
         credentials: Option<Credentials>,
         manner: Manner,
-        (profile, bounds): (Profile, Bounds),
+        profile: Profile,
+        bounds: Bounds,
     ) -> Result<Self, SourceError> {
         Ok(Self { client: Client::new(address, credentials, manner)?, profile, bounds })
     }

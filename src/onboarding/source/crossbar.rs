@@ -67,16 +67,16 @@ impl Crossbar {
         progress: &dyn Progress,
     ) -> Result<(), SourceError> {
         let path = format!("v2/accounts/{master}/descendants");
-        let most = (ACCOUNTS, self.bounds.most_accounts);
-        let rows = self.rows(&path, &[], most).await?;
+        let most = self.bounds.most_accounts;
+        let rows = self.rows(&path, &[], ACCOUNTS, most).await?;
         progress.at(Stage::Accounts, rows.len(), Some(rows.len()));
         let ids = |rows: Vec<Document>| rows.iter().filter_map(id_of).collect::<BTreeSet<AccountId>>();
         let all = rows.len();
-        let mut off = ids(self.rows(&path, &[("filter_pvt_enabled", "false")], most).await?);
+        let mut off = ids(self.rows(&path, &[("filter_pvt_enabled", "false")], ACCOUNTS, most).await?);
         if self.profile == Profile::Classic {
-            off.extend(ids(self.rows(&path, &[("filter_enabled", "false")], most).await?));
+            off.extend(ids(self.rows(&path, &[("filter_enabled", "false")], ACCOUNTS, most).await?));
         }
-        let resellers = ids(self.rows(&path, &[("filter_pvt_reseller", "true")], most).await?);
+        let resellers = ids(self.rows(&path, &[("filter_pvt_reseller", "true")], ACCOUNTS, most).await?);
         for row in rows {
             let (Some(id), Some(tree)) = (id_of(&row), tree_of(&row)) else {
                 let id = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -165,7 +165,7 @@ impl Crossbar {
     /// The rows of an account's list of hooks; `None`: the account does not exist.
     async fn hook_rows(&self, account: AccountId) -> Result<Option<Vec<Document>>, SourceError> {
         let path = format!("v2/accounts/{account}/webhooks");
-        match self.rows(&path, &[], (HOOKS, self.bounds.most_hooks)).await {
+        match self.rows(&path, &[], HOOKS, self.bounds.most_hooks).await {
             Err(SourceError::Strange { .. })
                 if self.document(&format!("v2/accounts/{account}")).await?.is_none() =>
             {

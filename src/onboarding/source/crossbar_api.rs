@@ -56,7 +56,8 @@ impl Crossbar {
         address: &str,
         api_key: &str,
         manner: Manner,
-        (profile, bounds): (Profile, Bounds),
+        profile: Profile,
+        bounds: Bounds,
     ) -> Result<Self, SourceError> {
         let address = address.trim_end_matches('/').trim_end_matches("/v2");
         let client = Client::new(address, None, manner)?;
@@ -118,7 +119,8 @@ impl Crossbar {
         &self,
         path: &str,
         filters: &[(&str, &str)],
-        (what, most): (&'static str, usize),
+        what: &'static str,
+        most: usize,
     ) -> Result<Vec<Document>, SourceError> {
         let filters: Vec<_> = filters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let whole: Vec<_> = filters.iter().cloned().chain([("paginate", "false".to_owned())]).collect();

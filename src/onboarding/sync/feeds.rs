@@ -45,29 +45,35 @@ pub(super) async fn follow(events: log::Reader, mut next: u64, hints: Arc<Hints>
     }
 }
 
-/// Reads a feed of changes (0: accounts, 1: hooks) from a position on, and waits `pause` between two answers. `tell`
-/// gets the reason when the feed cannot be read, and `None` when it can.
-pub(super) async fn listen(
-    feed: usize,
-    mut place: Option<Value>,
-    source: Source,
-    hints: Arc<Hints>,
-    (pause, tell): (Duration, impl Fn(Option<String>)),
-) {
+/// One of CouchDB's feeds of changes.
+pub(super) struct Feed<Tell> {
+    /// 0: accounts, 1: hooks.
+    pub(super) number: usize,
+    /// The position to read from. `None`: the server must name one first.
+    pub(super) place: Option<Value>,
+    /// The shortest wait between two answers.
+    pub(super) pause: Duration,
+    /// Gets the reason when the feed cannot be read, and `None` when it can.
+    pub(super) tell: Tell,
+}
+
+/// Turns the changes of a feed into hints.
+pub(super) async fn listen(feed: Feed<impl Fn(Option<String>)>, source: Source, hints: Arc<Hints>) {
+    let Feed { number, mut place, pause, tell } = feed;
     // Whether the feed has answered since its position was asked for.
     let (mut wait, mut has_told) = (pause, false);
     loop {
         let heard = match &place {
             None => source.places().await.map(|places| {
-                place = places.and_then(|places| places.get(feed).cloned());
+                place = places.and_then(|places| places.get(number).cloned());
                 // Only a full reading finds the changes between the two positions.
                 if std::mem::take(&mut has_told) {
                     hints.add(Hint::All);
                 }
             }),
-            Some(since) => source.changes(feed, since, LISTEN).await.map(|changes| {
+            Some(since) => source.changes(number, since, LISTEN).await.map(|changes| {
                 for (id, rev) in &changes.documents {
-                    let hint = hint_of_change(feed == 0, id, rev.as_deref());
+                    let hint = hint_of_change(number == 0, id, rev.as_deref());
                     if let Some(hint) = hint {
                         hints.add(hint);
                     }

@@ -24,8 +24,7 @@ impl Round {
             let state = self.state.clone();
             let mirrored = self.tasks.spawn_blocking(move || Here::mirrored(&state, kind));
             let all = mirrored.await.map_err(text)?.map_err(text)?.len();
-            let percent = self.options.max_gone_percent;
-            if let Err(most) = self.allowance.check(kind, ids.len(), (all, percent), now_s) {
+            if let Err(most) = self.allowance.check(kind, ids.len(), all, now_s) {
                 let what = if kind == Kind::Hook { "hooks" } else { "accounts" };
                 kept = Some(format!(
                     "{} {what} are missing in KAZOO, and at most {most} may be deleted within an hour; none of them was \

@@ -72,7 +72,8 @@ pub(super) fn text(error: impl std::fmt::Display) -> Failed {
 impl Round {
     pub(super) fn new(sync: Sync) -> Self {
         let Sync { source, state, begin, options, tasks, hints, status, .. } = sync;
-        let (world, under_way, allowance) = Default::default();
+        let (world, under_way) = Default::default();
+        let allowance = Allowance::new(options.max_gone_percent);
         Self { source, state, begin, options, tasks, hints, world, under_way, allowance, status }
     }
 

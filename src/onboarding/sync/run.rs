@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Sync;
-use super::feeds::{follow, listen};
+use super::feeds::{Feed, follow, listen};
 use super::round::{Came, Round};
 use super::status::{Doing, SyncStatus};
 use crate::onboarding::source::Source;
@@ -79,17 +79,17 @@ impl Sync {
         // The positions are read before the first full reading, so that no change falls between the two.
         let places = stop.run_until_cancelled(self.source.places()).await;
         let places = places.and_then(Result::ok).flatten().map_or([None, None], |places| places.map(Some));
-        for (feed, place) in places.into_iter().enumerate() {
+        for (number, place) in places.into_iter().enumerate() {
             let status = self.status.clone();
             let tell = move |error: Option<String>| {
                 status.send_if_modified(|status| {
-                    let is_new = status.feed_errors.get(feed) != Some(&error);
-                    status.feed_errors.get_mut(feed).into_iter().for_each(|told| told.clone_from(&error));
+                    let is_new = status.feed_errors.get(number) != Some(&error);
+                    status.feed_errors.get_mut(number).into_iter().for_each(|told| told.clone_from(&error));
                     is_new
                 });
             };
-            let pause = (self.options.settle, tell);
-            let listening = listen(feed, place, self.source.clone(), Arc::clone(&self.hints), pause);
+            let feed = Feed { number, place, pause: self.options.settle, tell };
+            let listening = listen(feed, self.source.clone(), Arc::clone(&self.hints));
             spawn(&self.tasks, "kazoo-feed", stop.clone(), listening);
         }
     }
