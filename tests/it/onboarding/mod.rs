@@ -1,5 +1,6 @@
 //! Moving from a running KAZOO: its accounts, its zones, its tokens, and running beside it up to the cut-over and back.
 
+mod differences;
 mod first_reading;
 mod guide;
 mod import;
@@ -12,4 +13,5 @@ mod sup;
 mod sync;
 mod tokens;
 mod unknown_accounts;
+mod zone_messages;
 mod zones;
