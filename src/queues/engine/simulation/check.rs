@@ -63,7 +63,9 @@ impl World {
             || format!("{}: due {due:?}, now {:?}", what(), self.life.now()),
         );
         self.oracle.started(queue, offset, job.attempt);
-        probe
+        // A change from before its hook was disabled may still reach the engine, and ends the probing for a moment.
+        let is_up_to_date = |(engine, _): (&Engine, &Slot)| engine.changes.is_empty();
+        probe && self.life.slot_with(job.key.queue).is_some_and(is_up_to_date)
     }
 
     pub(super) fn ended(&self, queue: QueueId, offset: u64, unsynced: &Unsynced) -> Option<Ended> {
@@ -86,8 +88,7 @@ impl World {
             let paused = self.hooks.get(&job.hook.id).is_none_or(|hook| hook.paused);
             hold(!paused, "a paused or deleted hook gets nothing", what);
         }
-        // A change from before its hook was disabled may still reach the engine, and ends the probing for a moment.
-        probe && engine.changes.is_empty()
+        probe
     }
 
     /// A hook knows its probe that is under way, so the next one waits for its result.

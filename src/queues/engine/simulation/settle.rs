@@ -79,7 +79,11 @@ impl World {
                 && engine.desk.ledger.unsynced().next().is_none()
                 && engine.unknown.accounts().into_iter().all(waits_in_vain)
         };
-        let quiet = self.flights.is_empty() && self.offered.is_empty() && !self.has_changes();
+        // The keeper may still have to enable a hook whose probe was the last thing that happened.
+        let quiet = self.flights.is_empty()
+            && self.offered.is_empty()
+            && self.life.actions.is_empty()
+            && !self.has_changes();
         quiet
             && self.moves.is_empty()
             && self.life.engines().all(is_done)
