@@ -142,7 +142,7 @@ async fn each_zone_keeps_the_order_of_its_calls_and_a_command_for_an_unknown_cal
 }
 
 #[tokio::test]
-async fn a_command_that_a_broker_returns_goes_to_the_next_broker_of_its_zone_and_to_no_third() {
+async fn a_command_that_a_broker_returns_goes_to_the_next_broker_of_its_zone_and_is_carried_out_once() {
     let (first, second) = (Broker::shared().await, Broker::shared().await);
     let zones = format!(r#"amqp.zones=[{{name="ams",uris=["{}","{}"]}}]"#, first.uri(), second.uri());
     let mut app = TestApp::with(&[&zones]).await;
