@@ -62,7 +62,7 @@ pub use pattern::{
 pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload, stored_text};
 pub use reading::{MOST_DEPTH, Reading, account_before_break, reading};
 pub use routing_key::{decode_segment, encode_segment};
-pub use samples::{sample_events, sample_record, samples};
+pub use samples::{sample_events, sample_payload, sample_record, samples};
 pub use sent::{AsSent, RequestParts, USER_AGENT, request_headers, sent_document, with_secrets_of};
 pub use stand_in::{
     Advertised, ENABLING_REQUEST, EnablingRequest, StandInRequest, WEBSOCKETS_REQUEST, WebsocketsRequest,

@@ -37,14 +37,28 @@ pub fn samples(family: Family) -> Vec<Object> {
 /// its family. An `all` hook gets the start of a call.
 #[must_use]
 pub fn sample_record(hook: &Hook) -> Option<Vec<u8>> {
+    let (event, _) = sample_event(hook)?;
+    with_event(event, |event| Event { account: Some(hook.account), ..*event }.encode())
+}
+
+/// The payload that the hook gets for the event of [`sample_record`].
+#[must_use]
+pub fn sample_payload(hook: &Hook) -> Option<Object> {
+    let (event, family) = sample_event(hook)?;
+    let extras = Extras { cluster_id: CLUSTER, reseller_id: Some(RESELLER) };
+    with_event(event, |event| {
+        Some(payload(&Event { family: Some(family), ..*event }, hook, &extras).ok()??.into())
+    })?
+}
+
+fn sample_event(hook: &Hook) -> Option<(&'static str, Family)> {
     let family = match hook.trigger {
         Trigger::All => Family::ChannelCreate,
         Trigger::Family(family) => family,
     };
     let events = sample_events(family);
     let is_asked_for = |text: &&&str| with_event(text, |event| wanted(hook, event)).unwrap_or(false);
-    let event = events.iter().find(is_asked_for).or(events.first())?;
-    with_event(event, |event| Event { account: Some(hook.account), ..*event }.encode())
+    Some((events.iter().find(is_asked_for).or(events.first())?, family))
 }
 
 fn belongs(text: &str, family: Family) -> bool {

@@ -15,6 +15,7 @@ use crate::console::parts;
 use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 use crate::kazoo;
+use crate::model::{AccountId, Family, Hook, HookId, Trigger};
 
 /// The purpose of the form.
 struct Editor<'a> {
@@ -170,12 +171,13 @@ fn preview(document: &Map<String, Value>) -> Markup {
     let chosen = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
     // "all" has no sample.
     let event = if chosen("hook") == "all" { "channel_create" } else { chosen("hook") };
-    let sample =
-        crate::model::Family::from_id(event).and_then(|family| kazoo::samples(family).into_iter().next());
-    let Some(mut sample) = sample else { return html! { p.dim { "There is no sample for this event." } } };
-    for (name, value) in document.get("custom_data").and_then(Value::as_object).into_iter().flatten() {
-        sample.insert(name.clone(), value.clone());
-    }
+    let sample = Family::from_id(event).and_then(|family| {
+        let trigger = Trigger::Family(family);
+        let mut hook = Hook::new(HookId(0), AccountId::default(), trigger, String::new());
+        hook.custom_data = document.get("custom_data").and_then(Value::as_object).cloned();
+        kazoo::sample_payload(&hook)
+    });
+    let Some(sample) = sample else { return html! { p.dim { "There is no sample for this event." } } };
     let verb = chosen("http_verb").to_uppercase();
     let (kind, body) = if chosen("format") == "json" && verb != "GET" {
         ("application/json", format!("{:#}", Value::Object(sample)))
@@ -251,6 +253,7 @@ pub(in crate::console) async fn test(
                 }
                 div.actions {
                     (parts::button(session, &format!("{path}/test"), "Send another", "main"))
+                    a.button href={ (path) "?tab=verify" } { "How to verify" }
                     a.button href=(path) { "To the hook" }
                 }
             }

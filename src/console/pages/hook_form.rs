@@ -66,7 +66,7 @@ const GROUPS: &[(&str, &[Field])] = &[
                 "hook",
                 "Event",
                 Kind::Event,
-                "Which events are sent. “all” sends everything of the account.",
+                "Which events are sent. Missed calls and voicemails are notifications; Extra fields chooses one of them.",
             ),
             field(
                 "uri",
@@ -74,18 +74,18 @@ const GROUPS: &[(&str, &[Field])] = &[
                 Kind::Text,
                 "An http:// or https:// address that your system answers at.",
             ),
-            field("http_verb", "Method", Kind::Choice(VERBS), "Without a choice: POST."),
+            field("http_verb", "Method", Kind::Choice(VERBS), "How the request is sent. Default: POST."),
             field(
                 "format",
                 "Body",
                 Kind::Choice(FORMATS),
-                "Form is what KAZOO sends without a choice. JSON keeps numbers and lists as they are.",
+                "KAZOO sends a form unless JSON is chosen. JSON keeps numbers and lists as they are.",
             ),
             field(
                 "custom_data",
                 "Extra fields",
                 Kind::Pairs("="),
-                "One “name=value” a line, added to every payload. Some events are narrowed by them: type=call, action=doc_edited.",
+                "One “name=value” on each line, added to every payload. A type chooses notifications: type=missed_call sends only missed calls, type=all sends every notification. For object, give both: type=user and action=doc_edited.",
             ),
         ],
     ),
@@ -113,7 +113,7 @@ const GROUPS: &[(&str, &[Field])] = &[
                 "retries",
                 "Tries",
                 Kind::Number,
-                "How often a delivery is tried before it is dead, 0 to 4. Without: 2.",
+                "How often a delivery is tried before it is dead, 0 to 4. Empty: 2.",
             ),
             field(
                 "ordering",
@@ -131,15 +131,15 @@ const GROUPS: &[(&str, &[Field])] = &[
                 "timeout_ms",
                 "Time for an answer, ms",
                 Kind::Number,
-                "100 to 120000. Without: as the installation has it.",
+                "100 to 120000. Empty: the installation's default.",
             ),
             field(
                 "max_in_flight",
                 "Deliveries at once",
                 Kind::Number,
-                "1 to 256. Without: as the installation has it.",
+                "1 to 256. Empty: the installation's default.",
             ),
-            field("rate_limit_per_s", "Deliveries a second", Kind::Number, "1 to 1000. Without: no limit."),
+            field("rate_limit_per_s", "Deliveries a second", Kind::Number, "1 to 1000. Empty: no limit."),
             field(
                 "resume",
                 "After a person enables it",
@@ -243,7 +243,7 @@ fn field_row(field: &Field, value: &Value, faults: &[(String, String)]) -> Marku
                 Kind::Event => {
                     label for=(name) { (label) }
                     select #(name) name=(name) aria-describedby=(described) aria-invalid=[invalid] {
-                        @for each in kazoo::hook_ids() { option value=(each) selected[each == text] { (each) } }
+                        @for each in kazoo::hook_ids() { option value=(each) selected[each == text] { (each) (meaning(each)) } }
                     }
                 }
                 Kind::Text | Kind::Number => {
@@ -255,6 +255,26 @@ fn field_row(field: &Field, value: &Value, faults: &[(String, String)]) -> Marku
             @for text in &fault { p.fault id=(fault_id) { (text) } }
             p.hint id=(hint_id) { (hint) }
         }
+    }
+}
+
+/// What an event type is, for people who do not know KAZOO's names.
+fn meaning(event: &str) -> &'static str {
+    match event {
+        "all" => ": everything of the account",
+        "callflow" => ": nothing; a call flow's webhook names its own address",
+        "channel_answer" => ": a call is answered",
+        "channel_bridge" => ": two legs of a call are connected",
+        "channel_create" => ": a call begins",
+        "channel_destroy" => ": a call ends",
+        "inbound_fax" => ": a fax was received",
+        "mms" => ": a message with media",
+        "notifications" => ": missed calls, voicemails, faxes, …",
+        "object" => ": a document is created, changed or deleted",
+        "outbound_fax" => ": a fax was sent",
+        "parking" => ": a call is parked or retrieved",
+        "sms" => ": a text message",
+        _ => "",
     }
 }
 

@@ -118,6 +118,20 @@ async fn a_preview_shows_the_payload_in_the_chosen_format_and_saves_nothing() {
         assert!(page.status == 200 && preview.contains(part), "{format}: {preview}");
         assert!(page.says(r#"value="&lt;b&gt;""#));
     }
+    // The sample is one that the hook would get.
+    let missed = [
+        ("name", "missed"),
+        ("hook", "notifications"),
+        ("uri", "http://x/"),
+        ("http_verb", "post"),
+        ("format", "json"),
+        ("custom_data", "type=missed_call\nsite=north"),
+        ("do", "preview"),
+    ];
+    let page = browser.submit(&new, &new, &missed).await;
+    let preview = between(&page.text, r#"id="preview""#, "</aside>");
+    assert!(preview.contains("missed_call") && preview.contains("north"), "{preview}");
+    assert!(!preview.contains("account_zone_change"), "{preview}");
     assert!(browser.get(&hooks).await.says("no hook yet"));
 }
 
