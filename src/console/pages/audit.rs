@@ -1,5 +1,7 @@
 //! Shows who changed what, in an account or in all accounts.
 
+use std::collections::HashMap;
+
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -31,19 +33,22 @@ async fn page(
 ) -> Result<View, Problem> {
     let range =
         Range::of(session.query("since"), session.query("from"), session.query("to"), session.now_us());
-    let start = session.query("start_key");
+    let (start, id) = (session.query("start_key"), session.query("id").trim());
     let mut asked = vec![
         ("page_size", "50"),
         ("created_from", range.from.as_str()),
         ("created_to", range.to.as_str()),
         ("start_key", start),
+        ("filter_id", id),
     ];
     if account.is_none() {
         asked.push(("account_id", session.query("account_id").trim()));
     }
     asked.retain(|(_, value)| !value.is_empty());
     let response = session.get(asked_path, &asked).await?;
-    let kept = ["since", "from", "to", "account_id"].map(|name| (name, session.query(name)));
+    let own = (session.account.clone(), String::new());
+    let people = people(session, [account.as_ref(), Some(&own)].into_iter().flatten()).await;
+    let kept = ["since", "from", "to", "account_id", "id"].map(|name| (name, session.query(name)));
     Ok(View {
         title: "Audit".into(),
         here: if account.is_some() { "audit" } else { "all-audit" },
@@ -53,13 +58,15 @@ async fn page(
                     input.short name="account_id" value=(session.query("account_id")) placeholder="Account id"
                         aria-label="Account id" data-search;
                 }
+                @if !id.is_empty() { input type="hidden" name="id" value=(id); }
                 (range::fields(session, "all"))
                 button { "Show" }
             }
+            @if !id.is_empty() { p.hint { "Only the changes of " code { (id) } ". " a href=(path) { "All changes" } } }
             @if response.rows().is_empty() { (parts::empty("Nothing was changed in this time.", &html! {})) } @else {
                 div.scroll { table.rows.stacked {
-                    thead { tr { th { "When" } th { "By" } th { "What" } th { "Fields" } th { span.unseen { "Details" } } } }
-                    tbody { @for row in response.rows() { (line(row, session.now_us())) } }
+                    thead { tr { th { "When" } th { "By" } th { "What" } th { "Changed" } th { span.unseen { "Details" } } } }
+                    tbody { @for row in response.rows() { (line(row, &people, session.now_us())) } }
                 } }
             }
             (parts::pager(path, &kept, &response, start.is_empty()))
@@ -70,7 +77,45 @@ async fn page(
     })
 }
 
-fn line(row: &Value, now_us: u64) -> Markup {
+/// The user names of accounts, by user id. A name that cannot be read is left out: its id is shown.
+async fn people(
+    session: &Session<'_>,
+    accounts: impl Iterator<Item = &(String, String)>,
+) -> HashMap<String, String> {
+    let mut names = HashMap::new();
+    for (account, _) in accounts {
+        let users = session.get(&["v2", "accounts", account, "users"], &[("page_size", "1000")]).await;
+        let rows = users.as_ref().map_or(&[][..], |users| users.rows());
+        names.extend(rows.iter().map(|row| (text(row, "id").to_owned(), text(row, "username").to_owned())));
+    }
+    names
+}
+
+/// A value in a line: as text, or as JSON.
+fn short(value: Option<&Value>) -> String {
+    const MOST: usize = 80;
+    let text = match value {
+        None | Some(Value::Null) => return "nothing".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let mut cut: String = text.chars().take(MOST).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+/// A changed field with its values before and after. A masked value looks the same in both.
+fn change(field: &str, before: Option<&Value>, after: Option<&Value>) -> Markup {
+    let of = |document: Option<&Value>| short(document.and_then(|document| document.get(field)));
+    let (old, new) = (of(before), of(after));
+    html! {
+        div { strong { (field) } @if old != new { " " code { (old) } " → " code { (new) } } }
+    }
+}
+
+fn line(row: &Value, people: &HashMap<String, String>, now_us: u64) -> Markup {
     let after = row.get("after").filter(|after| !after.is_null());
     let before = row.get("before").filter(|before| !before.is_null());
     let named = after.or(before);
@@ -78,14 +123,19 @@ fn line(row: &Value, now_us: u64) -> Markup {
         let name = named.map_or("", |document| text(document, field));
         (!name.is_empty()).then_some(name)
     });
-    let changed: Vec<&str> = items(row, "changed").iter().filter_map(Value::as_str).collect();
+    let changed: Vec<&str> = items(row, "changed")
+        .iter()
+        .filter_map(Value::as_str)
+        // The program's own fields stay in the whole documents.
+        .filter(|field| !field.starts_with("pvt_"))
+        .collect();
     html! {
         tr data-row {
             td data-label="When" { (moment(number(row, "timestamp"), now_us)) }
-            td data-label="By" { (by(row.get("by").unwrap_or(&Value::Null))) }
+            td data-label="By" { (by(row.get("by").unwrap_or(&Value::Null), people)) }
             td data-label="What" { strong { (text(row, "action")) } " " (text(row, "kind")) " " (name.unwrap_or_default())
                 br; code.dim { (text(row, "id")) } }
-            td data-label="Fields" { @for field in changed { code { (field) } " " } }
+            td data-label="Changed" { @for field in changed { (change(field, before, after)) } }
             td { details {
                 summary { "Before and after" }
                 div.two {
@@ -97,7 +147,7 @@ fn line(row: &Value, now_us: u64) -> Markup {
     }
 }
 
-fn by(by: &Value) -> Markup {
+fn by(by: &Value, people: &HashMap<String, String>) -> Markup {
     let (user, account, remote) = (text(by, "owner_id"), text(by, "account_id"), text(by, "remote"));
     html! {
         @if text(by, "kind") == "program" { "Switchhook" }
@@ -105,7 +155,9 @@ fn by(by: &Value) -> Markup {
         @else if text(by, "kind") == "import" { "an import from KAZOO" }
         @else if text(by, "kind") == "above" { "somebody of an account above" }
         @else {
-            @if user.is_empty() { "API key" } @else { "user " code { (user) } }
+            @if user.is_empty() { "API key" }
+            @else if let Some(name) = people.get(user).filter(|name| !name.is_empty()) { "user " strong title=(user) { (name) } }
+            @else { "user " code { (user) } }
             @if !remote.is_empty() { " from " (remote) }
             br; code.dim title="Account" { (account) }
         }

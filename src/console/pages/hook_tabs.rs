@@ -177,6 +177,9 @@ async fn dead(shown: &HookPage<'_>) -> Result<Markup, Problem> {
 fn settings(shown: &HookPage<'_>) -> Markup {
     html! {
         section.card {
+            @if shown.session.is_admin {
+                p { a href={ "/console/accounts/" (shown.account) "/audit?id=" (shown.id) } { "Who changed this hook, when, and what was it before" } }
+            }
             dl.fields {
                 @for (name, value) in shown.hook.as_object().into_iter().flatten() {
                     dt { code { (name) } }

@@ -90,6 +90,12 @@ async fn a_change_keeps_fields_that_the_form_does_not_have_and_can_clear_a_field
     assert!(document.get("timeout_ms").is_none() && document["include_internal_legs"] == false);
     let audit = app.api.call("GET", "/admin/audit?page_size=1", None).await.data()[0].clone();
     assert_eq!((&audit["by"]["kind"], &audit["by"]["remote"]), (&json!("api"), &json!("127.0.0.1")));
+    // The tab with the settings leads to the changes of this hook alone, with the values before and after.
+    let changes = format!("/console/accounts/{}/audit?id={hook}", app.api.account);
+    assert!(browser.get(&format!("{page}?tab=settings")).await.says(&changes));
+    let shown = browser.get(&changes).await;
+    assert!(shown.says(" → <code>new name</code>"), "{shown:?}");
+    assert_eq!(shown.text.matches("<tr data-row").count(), 2, "created and changed: {shown:?}");
 
     let unsure = browser.submit(&edit, &format!("{page}/delete"), &[]).await;
     assert_eq!(unsure.status, 404);
