@@ -28,7 +28,7 @@ pub(super) fn of(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
         @if let Some(dead) = number(queue, "dead_left").filter(|dead| *dead > 0) {
             " " strong { @if !flag(queue, "dead_left_exact") { "At least " } (counted(dead, "delivery")) } " "
             (if dead == 1 { "is" } else { "are" })
-            " dead: out of tries, and not delivered since. The tab Dead lists them and sends them again."
+            " dead: out of tries, and not delivered since."
         }
         @if let Some(gap) = queue.get("gap").filter(|gap| !gap.is_null()) {
             " Retention dropped " (counted(gap_size(gap), "event")) " of the log before this hook could get them."
@@ -80,7 +80,10 @@ fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
                 (because(Some(last))) "."
             },
             Some(last) => {
-                html! { "Up to date. The last attempt was " (moment(number(last, "timestamp"), now_us)) ": " (outcome(last)) "." }
+                html! {
+                    "Up to date. The last attempt was " (moment(number(last, "timestamp"), now_us)) ": " (outcome(last)) "."
+                    @if number(queue, "dead_left") == Some(0) && flag(queue, "dead_left_exact") { " No delivery is dead." }
+                }
             }
             None => {
                 html! { "Up to date. No attempt was made yet: no event has matched since the hook was made." }

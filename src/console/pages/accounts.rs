@@ -34,17 +34,23 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
     };
     let found: Vec<&Value> = response.rows().iter().filter(fits).collect();
     let path = format!("/console/accounts/{account}/below");
+    let is_own = account == session.account;
     Ok(View {
         title: format!("Accounts below {}", named.1),
         here: "accounts",
         account: Some(named),
-        trail: Vec::new(),
+        // Without it, the page of an account without accounts below it leads nowhere.
+        trail: if is_own {
+            Vec::new()
+        } else {
+            vec![("Accounts".into(), format!("/console/accounts/{}/below", session.account))]
+        },
         live: None,
         body: html! {
             (above)
             div.tools {
                 form.search method="get" action=(path) role="search" {
-                    input type="search" name="q" value=(session.query("q")) placeholder="Name, realm or id, at any depth"
+                    input type="search" name="q" value=(session.query("q")) placeholder="Name, realm or id"
                         aria-label="Search all accounts below by name, realm or id" data-search;
                     button { "Search" }
                 }
@@ -91,7 +97,7 @@ fn creation(session: &Session<'_>, path: &str) -> Markup {
         form.card.narrow method="post" action=(path) {
             h2 { "New account" }
             (parts::token(session))
-            (parts::input("name", "Name", "", "The account's customer."))
+            (parts::input("name", "Name", "", "The customer's name, for example."))
             (parts::input("realm", "Realm", "", "Its SIP realm, when it has one. Events that name only a realm find the account by it."))
             div.actions { button.main { "Make the account" } }
         }

@@ -81,7 +81,11 @@ fn head(shown: &HookPage<'_>) -> Markup {
     let (hook, queue) = (&shown.hook, &shown.queue);
     html! {
         section.card #state aria-label="State" {
-            p.sentence { (parts::state(sentence::mark(queue, shown.last.rows()))) " " (sentence::of(queue, shown.last.rows(), shown.now_us())) }
+            p.sentence { (parts::state(sentence::mark(queue, shown.last.rows()))) " " (sentence::of(queue, shown.last.rows(), shown.now_us()))
+                @if shown.session.is_admin && number(queue, "dead_left").is_some_and(|dead| dead > 0) {
+                    " " a href=(shown.path("?tab=dead")) { "List them and send them again" } "."
+                }
+            }
             p.dim.address { (text(hook, "hook")) " → " code { (text(hook, "uri")) } }
             @if shown.session.is_admin { (actions(shown)) }
         }
@@ -98,7 +102,7 @@ fn head(shown: &HookPage<'_>) -> Markup {
             @if shown.last.rows().is_empty() {
                 p.dim {
                     "No attempt yet. Send a test to see what your receiver answers."
-                    @if shown.session.is_admin {
+                    @if shown.session.is_admin && number(queue, "waiting") == Some(0) {
                         " Without a matching event nothing is sent: "
                         a href={ "/console/accounts/" (shown.account) "/events" (kind(hook)) } { "which events came" } "."
                     }

@@ -72,13 +72,13 @@ fn attention(session: &Session<'_>, all: &Value, list: &str) -> Markup {
         );
     }
     html! {
-        h2 { "Needs a person" }
+        h2 { "Needs attention" }
         @if rows.is_empty() {
             p.fine { span aria-hidden="true" { "● " } "Nothing. Every hook that is enabled gets its events, and no delivery is dead." }
         } @else {
             (hooks::table(session, rows, &Columns { with_account: session.is_admin, ..Columns::default() }))
             @if in_need > 10 {
-                p { a href={ (list) "sort=attention" } { "All " (counted(in_need, "hook")) " that need somebody" } }
+                p { a href={ (list) "sort=attention" } { "All " (counted(in_need, "hook")) " that need attention" } }
             }
         }
     }
@@ -117,7 +117,7 @@ fn rates(all: &Value, list: &str) -> Markup {
                 span.value {
                     (count(number(all, "dead_left").unwrap_or(0))) @if !flag(all, "dead_left_exact") { "+" }
                     @if let Some(hooks) = number(all, "hooks_with_dead").filter(|hooks| *hooks > 0) {
-                        " " span.dim { "of " (counted(hooks, "hook")) }
+                        " " span.dim { "at " (counted(hooks, "hook")) }
                     }
                 }
             }

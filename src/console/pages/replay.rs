@@ -205,13 +205,13 @@ async fn page(
                     div.field { label for="since" { "Time" } select #since name="since" {
                         @for (value, label) in SINCE { option value=(value) selected[value == sent.text("since")] { (label) } }
                     } }
-                    div.field { label for="from" { "From " span.dim { "UTC; counts more than the time above" } }
+                    div.field { label for="from" { "From " span.dim { "UTC; used instead of the time above" } }
                         input #from type="datetime-local" step="1" name="from" value=(sent.text("from")); }
                     div.field { label for="to" { "To " span.dim { "UTC" } }
                         input #to type="datetime-local" step="1" name="to" value=(sent.text("to")); }
-                    div.field { label for="names" { "Event names " span.dim { "with commas between; empty: all" } }
+                    div.field { label for="names" { "Event names " span.dim { "separated by commas; empty: all" } }
                         input #names name="names" value=(sent.text("names")) placeholder="CHANNEL_DESTROY"; }
-                    div.field { label for="subjects" { "Subjects " span.dim { "ids of calls, faxes, …" } }
+                    div.field { label for="subjects" { "Subjects " span.dim { "ids of calls, faxes, …, separated by commas; empty: all" } }
                         input #subjects name="subjects" value=(sent.text("subjects")); }
                     div.field { label for="rate" { "Deliveries a second " span.dim { "empty: as fast as the hook takes them" } }
                         input #rate name="rate" inputmode="numeric" value=(sent.text("rate")); }
@@ -233,10 +233,20 @@ pub(super) async fn list(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     }
     Ok(html! {
         section #replays { div.scroll { table.rows {
-            thead { tr { th { "State" } th { "What" } th { "Started" } th { "Progress" } th.num { "Dead" } th { span.unseen { "Actions" } } } }
+            thead { tr { th { "State" } th { "What" } th { "Started" } th { "Progress" } th.num { "Dead again" } th { span.unseen { "Actions" } } } }
             tbody { @for row in response.rows() { (line(shown, row)) } }
         } } }
     })
+}
+
+/// What a replay sends, in a few words.
+fn what(only: &str) -> &str {
+    match only {
+        "dead" => "dead deliveries",
+        "failed" => "failed deliveries",
+        "all" => "everything",
+        other => other,
+    }
 }
 
 fn line(shown: &HookPage<'_>, row: &Value) -> Markup {
@@ -249,11 +259,11 @@ fn line(shown: &HookPage<'_>, row: &Value) -> Markup {
     html! {
         tr {
             td { (state) }
-            td { (text(row, "only")) }
+            td { (what(text(row, "only"))) }
             td { (moment(number(row, "started"), shown.now_us())) }
             td {
                 progress max=(matched.max(1)) value=(delivered + dead) aria-label="Progress" {}
-                " " (delivered) " of " (matched)
+                " " (delivered) " of " (matched) " delivered"
             }
             td.num { (dead) }
             td.nowrap { @if shown.session.is_admin {
