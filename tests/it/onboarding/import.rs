@@ -462,6 +462,18 @@ async fn credentials_are_taken_from_files_and_the_environment_and_never_from_an_
     let (uri, wrong) = (kazoo.uri(), wrong.to_str().unwrap().to_owned());
     let refused = import(&data, &["--crossbar", &uri, "--api-key-file", &wrong, "--dry-run"]).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("401"), "{refused:?}");
+    for (source, name, value) in [
+        ("--couch", "SWITCHHOOK_COUCH_CREDENTIALS", READER),
+        ("--crossbar", "SWITCHHOOK_KAZOO_API_KEY", KAZOO_KEY),
+    ] {
+        let set = settings(&data, &[]).into_iter().flat_map(|setting| ["--set".to_owned(), setting]);
+        let words = [env!("CARGO_BIN_EXE_switchhook"), "import", "kazoo", "--dry-run", source, &uri];
+        let words: Vec<String> = words.map(str::to_owned).into_iter().chain(set).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let environment = [(name, value.to_owned())];
+        let read = Process::spawn_words(&words, &environment).ended(Duration::from_secs(60)).await;
+        assert_eq!(read.code, Some(0), "{name}: {read:?}");
+    }
 }
 
 #[tokio::test]
