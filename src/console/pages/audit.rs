@@ -12,6 +12,7 @@ use crate::console::parts;
 use crate::console::range::{self, Range};
 use crate::console::reply::{Problem, View};
 use crate::console::session::Session;
+use crate::http::ApiResponse;
 
 /// `accounts/{A}/audit`
 pub(in crate::console) async fn of_account(session: &Session<'_>, account: &str) -> Result<View, Problem> {
@@ -85,7 +86,7 @@ async fn people(
     let mut names = HashMap::new();
     for (account, _) in accounts {
         let users = session.get(&["v2", "accounts", account, "users"], &[("page_size", "1000")]).await;
-        let rows = users.as_ref().map_or(&[][..], |users| users.rows());
+        let rows = users.as_ref().map_or(&[][..], ApiResponse::rows);
         names.extend(rows.iter().map(|row| (text(row, "id").to_owned(), text(row, "username").to_owned())));
     }
     names
@@ -137,7 +138,7 @@ fn line(row: &Value, people: &HashMap<String, String>, now_us: u64) -> Markup {
                 br; code.dim { (text(row, "id")) } }
             td data-label="Changed" { @for field in changed { (change(field, before, after)) } }
             td { details {
-                summary { "Before and after" }
+                summary { "In full" }
                 div.two {
                     pre tabindex="0" { (before.map_or("nothing".to_owned(), |before| format!("{before:#}"))) }
                     pre tabindex="0" { (after.map_or("nothing".to_owned(), |after| format!("{after:#}"))) }

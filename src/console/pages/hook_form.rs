@@ -66,7 +66,7 @@ const GROUPS: &[(&str, &[Field])] = &[
                 "hook",
                 "Event",
                 Kind::Event,
-                "Which events are sent. Missed calls and voicemails are notifications; Extra fields chooses one of them.",
+                "Which events are sent. Missed calls and voicemails are notifications; a type in Extra fields chooses among them.",
             ),
             field(
                 "uri",
@@ -85,7 +85,7 @@ const GROUPS: &[(&str, &[Field])] = &[
                 "custom_data",
                 "Extra fields",
                 Kind::Pairs("="),
-                "One “name=value” on each line, added to every payload. A type chooses notifications: type=missed_call sends only missed calls, type=all sends every notification. For object, give both: type=user and action=doc_edited.",
+                "One “name=value” on each line, added to every payload; type and action choose events instead. For notifications: type=missed_call sends only missed calls, type=all sends every notification. For object, give both: type=user and action=doc_edited.",
             ),
         ],
     ),
