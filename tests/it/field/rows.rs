@@ -137,8 +137,10 @@ async fn a_flipped_byte_in_an_attempt_is_an_error_in_its_row_and_ends_no_page() 
             assert_eq!(counted(&all), (30, 1), "{list} {order}");
         }
     }
-    // The damaged record was the last attempt of a dead delivery; no other record says that the delivery is dead.
-    assert_eq!(counted(&rows(&api, &format!("/webhooks/{hook}/dead?page_size=100")).await), (29, 0));
+    // The damaged record was the last attempt of a dead delivery, and no other record says that the delivery is dead. If the
+    // program had read the record before, the delivery is listed, with an error for its attempt.
+    let dead = counted(&rows(&api, &format!("/webhooks/{hook}/dead?page_size=100")).await);
+    assert!([(29, 0), (30, 1)].contains(&dead), "{dead:?}");
 }
 
 #[tokio::test]
