@@ -72,24 +72,14 @@ fn or(limits: KazooLimits, further_up: KazooLimits) -> KazooLimits {
 mod tests {
     use super::*;
     use crate::model::Id;
+    use crate::onboarding::testing;
 
     fn limits(count: Option<u32>, window_ms: Option<u64>) -> KazooLimits {
         KazooLimits { count, window_ms }
     }
 
     fn account(id: u128, tree: &[u128], reseller: bool, own: OwnLimits) -> KazooAccount {
-        KazooAccount {
-            id: Id(id),
-            rev: None,
-            name: None,
-            realm: None,
-            tree: tree.iter().map(|id| Id(*id)).collect(),
-            enabled: true,
-            reseller,
-            flags: Vec::new(),
-            created: None,
-            limits: own,
-        }
+        KazooAccount { reseller, limits: own, ..testing::account(id, tree) }
     }
 
     /// The limits of an account by our rule: its own, else its reseller's, else the master account's.

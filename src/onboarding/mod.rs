@@ -16,6 +16,8 @@ mod reading;
 mod rules;
 pub mod source;
 pub mod sync;
+#[cfg(test)]
+mod testing;
 mod tree;
 
 pub use apply::{Begin, LogEnds, Outcome, put};

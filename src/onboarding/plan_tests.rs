@@ -6,21 +6,16 @@ use super::*;
 use crate::model::{HookId, Id};
 use crate::onboarding::here::Snapshot;
 use crate::onboarding::reading::{KazooAccount, KazooHook, KazooLimits, OwnLimits};
+use crate::onboarding::testing;
 
 const MASTER: u128 = 1;
 
 fn account(id: u128, tree: &[u128]) -> KazooAccount {
     KazooAccount {
-        id: Id(id),
-        rev: None,
-        name: Some(format!("account {id}")),
         realm: Some(format!("r{id}.example")),
-        tree: tree.iter().map(|id| Id(*id)).collect(),
-        enabled: true,
-        reseller: false,
-        flags: Vec::new(),
         created: Some(63_000_000_000 + u64::try_from(id).unwrap()),
         limits: OwnLimits::Absent,
+        ..testing::account(id, tree)
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::onboarding::testing;
 
 fn found(value: &Value, profile: Profile) -> AccountDocument {
     KazooAccount::found(value.as_object().unwrap(), profile)
@@ -90,18 +91,7 @@ fn a_user_without_a_name_or_a_hash_cannot_log_in_and_hashes_are_not_shown() {
 
 #[test]
 fn the_master_account_is_the_configured_one_or_the_oldest_root() {
-    let account = |id: u128, created| KazooAccount {
-        id: crate::model::Id(id),
-        rev: None,
-        name: None,
-        realm: None,
-        tree: Vec::new(),
-        enabled: true,
-        reseller: false,
-        flags: Vec::new(),
-        created,
-        limits: OwnLimits::Unknown,
-    };
+    let account = |id: u128, created| KazooAccount { created, ..testing::account(id, &[]) };
     let mut reading = Reading::default();
     for account in [account(1, Some(20)), account(2, Some(10)), account(3, None)] {
         reading.accounts.insert(account.id, account);

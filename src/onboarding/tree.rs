@@ -104,22 +104,7 @@ fn tree_of(
 mod tests {
     use super::*;
     use crate::model::Id;
-    use crate::onboarding::reading::OwnLimits;
-
-    pub(super) fn account(id: u128, tree: &[u128]) -> KazooAccount {
-        KazooAccount {
-            id: Id(id),
-            rev: None,
-            name: Some(format!("account {id}")),
-            realm: None,
-            tree: tree.iter().map(|id| Id(*id)).collect(),
-            enabled: true,
-            reseller: false,
-            flags: Vec::new(),
-            created: None,
-            limits: OwnLimits::Unknown,
-        }
-    }
+    use crate::onboarding::testing::account;
 
     fn placed(accounts: &[KazooAccount]) -> Placed {
         place(&accounts.iter().map(|account| (account.id, account.clone())).collect(), Id(1))

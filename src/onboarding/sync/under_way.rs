@@ -130,20 +130,10 @@ impl Progress for Shown {
 mod tests {
     use super::*;
     use crate::model::Id;
+    use crate::onboarding::testing;
 
     fn account(id: u128, tree: &[u128], limits: OwnLimits) -> KazooAccount {
-        KazooAccount {
-            id: Id(id),
-            rev: None,
-            name: None,
-            realm: None,
-            tree: tree.iter().map(|id| Id(*id)).collect(),
-            enabled: true,
-            reseller: false,
-            flags: Vec::new(),
-            created: None,
-            limits,
-        }
+        KazooAccount { limits, ..testing::account(id, tree) }
     }
 
     fn ids(wants: &[Want]) -> Vec<u128> {
