@@ -133,7 +133,7 @@ impl History {
         query: WaitingQuery,
         part: WaitingPart,
     ) -> Result<WaitingPage, ReadingError> {
-        let _place = self.readings.account_read(account).await?;
+        let _read = self.readings.account_read(account).await?;
         self.blocking(move |reader| reader.waiting(&query, &part)).await
     }
 

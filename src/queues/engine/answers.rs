@@ -12,7 +12,7 @@ impl Engine {
     /// Carries a command out and answers it. A caller that has gone gets no answer.
     pub(super) fn command(&mut self, command: Command) {
         // A caller who was answered a change of a hook and then asks for a replay means the changed hook. With its former
-        // settings the replay could end without the events that the caller wants.
+        // settings the replay could end without the events that the caller wants. `gain` relies on this, too.
         self.take_changes();
         let _gone = match command {
             Command::Status(hook, answer) => answer.send(self.status(hook)).is_err(),

@@ -20,7 +20,7 @@ pub enum Command {
     Status(HookId, oneshot::Sender<Option<RawStatus>>),
     /// How the queues of these hooks stand, in the same order. `None`: the hook has no queue.
     Statuses(Vec<HookId>, oneshot::Sender<Vec<Option<RawStatus>>>),
-    /// The unsettled deliveries of a hook from an offset on, at most so many. `None`: the hook has no queue.
+    /// The unsettled deliveries of a hook from an offset on, at most as many as asked for. `None`: the hook has no queue.
     Waiting(HookId, (u64, usize), oneshot::Sender<Option<WaitingPart>>),
     /// How all queues stand.
     Survey(oneshot::Sender<Survey>),

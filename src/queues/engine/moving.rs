@@ -68,13 +68,10 @@ impl Engine {
     }
 
     /// Takes partitions that nobody owns, with what the ledger says of them up to its end. The caller begins their replays
-    /// again, as at a start.
+    /// again, as at a start, and has taken the changes that wait: the documents that are read here are newer, and such a change
+    /// would undo them later.
     pub(super) fn gain(&mut self, set: Partitions, mut recovered: Recovered) {
         let set = set.without(self.desk.owned.set());
-        // The documents that are read below are newer than these changes, which would undo them later.
-        while let Ok(change) = self.changes.try_recv() {
-            self.change(change);
-        }
         let recovered = recovered.take_out(set, |id| self.desk.directory.hook_of_replay(id));
         let first = self.desk.events.first();
         // First of all, because a hook that is added asks how far events have been routed to its partition.

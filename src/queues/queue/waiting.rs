@@ -8,7 +8,7 @@ use crate::model::{Moment, Ordering, WaitingDelivery, WaitingPart, WaitingState}
 const MOST_SETTLED: usize = 4096;
 
 impl Queue {
-    /// The deliveries in the window from an offset on, at most so many, and where the others are in the log.
+    /// At most `most` deliveries in the window from an offset on, and where the others are in the log.
     #[must_use]
     pub fn waiting(&self, from: u64, most: usize) -> WaitingPart {
         let mut entries = self.entries.range(from..);
