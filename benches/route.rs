@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use switchhook::kazoo::hook_from_document;
-use switchhook::model::{Account, FailureLimits, Family, Id};
+use switchhook::model::{Account, AccountId, FailureLimits, Family};
 use switchhook::queues::Router;
 
 const ROUNDS: u32 = 1_000_000;
@@ -14,14 +14,14 @@ pub(crate) fn run() {
         let mut router = Router::new();
         for number in 0..hooks {
             let document = serde_json::json!({
-                "_id": Id(u128::from(number) + 1), "pvt_account_id": Id(u128::from(number / 2)),
+                "_id": AccountId(u128::from(number) + 1), "pvt_account_id": AccountId(u128::from(number / 2)),
                 "name": "bench", "uri": "http://127.0.0.1/", "hook": "channel_create",
             });
             router.insert(&hook_from_document(document.as_object().unwrap()).unwrap(), number);
         }
         let account = Account {
-            id: Id(3),
-            tree: vec![Id(1_000_000), Id(1_000_001)],
+            id: AccountId(3),
+            tree: vec![AccountId(1_000_000), AccountId(1_000_001)],
             name: String::new(),
             realm: None,
             is_reseller: false,

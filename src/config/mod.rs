@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Id, Mode};
+use crate::model::{AccountId, Mode};
 
 pub use error::ConfigError;
 pub use load::{Overlay, load};
@@ -182,7 +182,7 @@ section!(
 );
 section!(
     /// `[accounts]`
-    Accounts { auto_create: bool, master_id: Option<Id>, unknown_wait_s: u64, unknown_wait_bytes: u64 }
+    Accounts { auto_create: bool, master_id: Option<AccountId>, unknown_wait_s: u64, unknown_wait_bytes: u64 }
 );
 section!(
     /// `[rate_limit]`

@@ -123,7 +123,6 @@ fn size(received: &Received) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
 
     fn received(hook: u128, at_us: u64, bytes: usize) -> Received {
         Received {
@@ -141,23 +140,23 @@ mod tests {
     #[test]
     fn a_hook_a_tenant_and_all_tenants_together_are_bounded_and_push_out_only_their_own() {
         let mut kept = HashMap::new();
-        keep(&mut kept, Id(1), received(5, 1, 0));
+        keep(&mut kept, AccountId(1), received(5, 1, 0));
         for at in 0..100 {
-            keep(&mut kept, Id(1), received(6, 2 + at, 0));
+            keep(&mut kept, AccountId(1), received(6, 2 + at, 0));
         }
         let of = |kept: &HashMap<AccountId, StoredRequests>, tenant: u128, hook: u128| {
-            kept[&Id(tenant)].requests.iter().filter(|request| request.hook == HookId(hook)).count()
+            kept[&AccountId(tenant)].requests.iter().filter(|request| request.hook == HookId(hook)).count()
         };
         assert_eq!((of(&kept, 1, 5), of(&kept, 1, 6)), (1, MOST_OF_HOOK));
         for hook in 100..200 {
-            keep(&mut kept, Id(2), received(hook, 1000, MOST_BODY));
+            keep(&mut kept, AccountId(2), received(hook, 1000, MOST_BODY));
         }
-        assert!(kept[&Id(2)].bytes <= MOST_OF_TENANT && kept[&Id(2)].requests.len() > 20);
+        assert!(kept[&AccountId(2)].bytes <= MOST_OF_TENANT && kept[&AccountId(2)].requests.len() > 20);
         assert_eq!(of(&kept, 1, 5), 1, "another tenant lost nothing");
         for tenant in 10..500 {
-            keep(&mut kept, Id(tenant), received(7, 2000 + u64::try_from(tenant).unwrap(), 0));
+            keep(&mut kept, AccountId(tenant), received(7, 2000 + u64::try_from(tenant).unwrap(), 0));
         }
         assert_eq!(kept.len(), MOST_TENANTS);
-        assert!(kept.contains_key(&Id(499)) && !kept.contains_key(&Id(1)));
+        assert!(kept.contains_key(&AccountId(499)) && !kept.contains_key(&AccountId(1)));
     }
 }

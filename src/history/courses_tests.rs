@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::disk::OsDisk;
 use crate::log::{self, NewRecord, OpenedLog};
-use crate::model::{Clock, Family, Id, Phases, QueueId, Trigger};
+use crate::model::{AccountId, Clock, Family, Phases, QueueId, Trigger};
 use crate::queues::{AttemptRecord, Ending, Outcome};
 
 /// The event that is looked for, and another.
@@ -46,7 +46,8 @@ fn found(made: Vec<Made>) -> ([(Option<DeliveryState>, usize); 2], bool) {
     let writer = std::thread::spawn(move || writer.run(CancellationToken::new()));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
     runtime.block_on(appender.append(made.into_iter().map(record).collect())).expect("appends");
-    let hook = |id| Arc::new(Hook::new(id, Id(9), Trigger::Family(Family::ChannelCreate), String::new()));
+    let hook =
+        |id| Arc::new(Hook::new(id, AccountId(9), Trigger::Family(Family::ChannelCreate), String::new()));
     let filed = Filed::new([hook(ONE), hook(OTHER)], &[]);
     let replay_of = |replay| (replay == REPLAY).then_some(ONE);
     let mut look = Look::new(&reader, EVENT, filed, &replay_of);

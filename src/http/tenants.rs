@@ -158,10 +158,9 @@ pub(super) fn keeping(text: String, room: Option<Room>) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
 
-    const ONE: Tenant = Some(Id(1));
-    const OTHER: Tenant = Some(Id(2));
+    const ONE: Tenant = Some(AccountId(1));
+    const OTHER: Tenant = Some(AccountId(2));
 
     #[test]
     fn a_tenant_keeps_at_most_a_quarter_of_the_connections_busy() {
@@ -176,10 +175,10 @@ mod tests {
         let tenants = Tenants::new(160, 1 << 20, 1 << 10);
         let mut held = Vec::new();
         for tenant in 10..14 {
-            held.extend((0..40).map_while(|_| tenants.enter(Some(Id(tenant)))));
+            held.extend((0..40).map_while(|_| tenants.enter(Some(AccountId(tenant)))));
         }
         assert_eq!(held.len(), 120 + 4 * FEW, "of 160 connections");
-        assert!(tenants.enter(Some(Id(10))).is_none());
+        assert!(tenants.enter(Some(AccountId(10))).is_none());
         let few: Vec<_> = (0..10).map_while(|_| tenants.enter(OTHER)).collect();
         assert_eq!(few.len(), FEW);
         drop(held);

@@ -17,7 +17,7 @@ use self::target::Target;
 use crate::app::has_data;
 use crate::cli::KazooArgs;
 use crate::config::Config;
-use crate::model::{Clock, Id};
+use crate::model::{Clock, DocumentId};
 use crate::onboarding::source::{
     self, Bounds, Couch, Credentials, Crossbar, Gone, Manner, Progress as _, Resume, Source, Stage,
 };
@@ -147,7 +147,7 @@ async fn delete(
     asked: Option<&Source>,
     target: &Target,
     report: &mut Report,
-    gone: &[(Kind, Id)],
+    gone: &[(Kind, DocumentId)],
 ) -> anyhow::Result<()> {
     for kind in [Kind::Hook, Kind::Account] {
         let ids: Vec<_> = gone.iter().filter(|(of, _)| *of == kind).map(|(_, id)| *id).collect();

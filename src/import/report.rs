@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::model::{AccountId, Id, Mode};
+use crate::model::{AccountId, DocumentId, Mode};
 use crate::onboarding::{Counts, Odd, OddKind, Outcome, Plan, Reading, UserChange};
 use crate::state::{Kind, Mirror};
 
@@ -81,7 +81,7 @@ impl Report {
     }
 
     /// Adds changes to the report.
-    pub(super) fn note(&mut self, changes: &[Mirror], users: &[UserChange], gone: &[(Kind, Id)]) {
+    pub(super) fn note(&mut self, changes: &[Mirror], users: &[UserChange], gone: &[(Kind, DocumentId)]) {
         let users = users.iter().map(|user| &user.change);
         for change in changes.iter().chain(users) {
             let is_new = change.rev.is_none();

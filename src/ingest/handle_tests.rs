@@ -6,11 +6,11 @@ use super::super::windows::TAIL_RECORDS;
 use super::*;
 use crate::disk::OsDisk;
 use crate::log::{self, OpenedLog};
-use crate::model::{Event, Id};
+use crate::model::{AccountId, Event};
 use crate::tasks::Stop;
 
-const OURS: Id = Id(0xa1);
-const THEIRS: Id = Id(0xb2);
+const OURS: AccountId = AccountId(0xa1);
+const THEIRS: AccountId = AccountId(0xb2);
 
 /// A log with a running writer. The writer ends with the last appender.
 struct Store {
@@ -33,7 +33,7 @@ impl Store {
     }
 }
 
-fn body(name: &str, call: &str, msg_id: &str, account: Option<Id>) -> Bytes {
+fn body(name: &str, call: &str, msg_id: &str, account: Option<AccountId>) -> Bytes {
     let vars =
         account.map(|a| format!(r#","Custom-Channel-Vars":{{"Account-ID":"{a}"}}"#)).unwrap_or_default();
     let text = format!(

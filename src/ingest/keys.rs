@@ -236,51 +236,50 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
 
     fn request(account: u128, key: &str, digest: u8) -> RequestKey {
-        RequestKey { account: Id(account), key: key.to_owned(), digest: [digest; 32] }
+        RequestKey { account: AccountId(account), key: key.to_owned(), digest: [digest; 32] }
     }
 
     #[test]
     fn a_repeated_request_gets_the_first_answer_until_the_key_is_a_day_old() {
         let mut keys = Keys::default();
         let first = request(1, "k", 1);
-        assert_eq!(keys.begin(Id(1), &first, 5), Ok(None));
-        assert_eq!(keys.begin(Id(1), &first, 6), Err(KeyError::UnderWay));
+        assert_eq!(keys.begin(AccountId(1), &first, 5), Ok(None));
+        assert_eq!(keys.begin(AccountId(1), &first, 6), Err(KeyError::UnderWay));
         keys.done(&first, 7..9);
-        assert_eq!(keys.begin(Id(1), &first, 6), Ok(Some(7..9)));
-        assert_eq!(keys.begin(Id(1), &request(1, "k", 2), 6), Err(KeyError::OtherEvents));
+        assert_eq!(keys.begin(AccountId(1), &first, 6), Ok(Some(7..9)));
+        assert_eq!(keys.begin(AccountId(1), &request(1, "k", 2), 6), Err(KeyError::OtherEvents));
         assert_eq!(
-            keys.begin(Id(2), &request(2, "k", 2), 6),
+            keys.begin(AccountId(2), &request(2, "k", 2), 6),
             Ok(None),
             "another account's key is another key"
         );
-        assert_eq!(keys.begin(Id(1), &first, 5 + KNOWN_US), Ok(None));
+        assert_eq!(keys.begin(AccountId(1), &first, 5 + KNOWN_US), Ok(None));
     }
 
     #[test]
     fn the_key_of_a_refused_request_can_be_used_again() {
         let mut keys = Keys::default();
-        assert_eq!(keys.begin(Id(1), &request(1, "k", 1), 5), Ok(None));
+        assert_eq!(keys.begin(AccountId(1), &request(1, "k", 1), 5), Ok(None));
         keys.given_up(&request(1, "k", 1));
-        assert_eq!(keys.begin(Id(1), &request(1, "k", 2), 6), Ok(None));
+        assert_eq!(keys.begin(AccountId(1), &request(1, "k", 2), 6), Ok(None));
         assert_eq!(keys.count, 1);
     }
 
     #[test]
     fn an_account_with_too_many_keys_loses_its_own_oldest() {
         let mut keys = Keys::default();
-        assert_eq!(keys.begin(Id(2), &request(2, "mine", 1), 1), Ok(None));
+        assert_eq!(keys.begin(AccountId(2), &request(2, "mine", 1), 1), Ok(None));
         keys.done(&request(2, "mine", 1), 0..1);
         for n in 0..OF_ACCOUNT * 2 {
             let one = request(1, &n.to_string(), 1);
-            assert_eq!(keys.begin(Id(1), &one, 2), Ok(None));
+            assert_eq!(keys.begin(AccountId(1), &one, 2), Ok(None));
             keys.done(&one, 0..1);
         }
         assert_eq!(keys.count, OF_ACCOUNT + 1);
-        assert_eq!(keys.begin(Id(2), &request(2, "mine", 1), 3), Ok(Some(0..1)));
-        assert_eq!(keys.begin(Id(1), &request(1, "0", 1), 3), Ok(None));
+        assert_eq!(keys.begin(AccountId(2), &request(2, "mine", 1), 3), Ok(Some(0..1)));
+        assert_eq!(keys.begin(AccountId(1), &request(1, "0", 1), 3), Ok(None));
     }
 
     #[test]
@@ -288,19 +287,19 @@ mod tests {
         let mut keys = Keys::default();
         let mine: Vec<RequestKey> = (0..100).map(|n| request(2, &n.to_string(), 1)).collect();
         for one in &mine {
-            assert_eq!(keys.begin(Id(2), one, 1), Ok(None));
+            assert_eq!(keys.begin(AccountId(2), one, 1), Ok(None));
             keys.done(one, 0..1);
         }
         for account in 10..10 + OF_ALL as u128 / 8 {
             for n in 0..8 {
                 let one = request(account, &n.to_string(), 1);
-                assert_eq!(keys.begin(Id(1), &one, 2), Ok(None));
+                assert_eq!(keys.begin(AccountId(1), &one, 2), Ok(None));
                 keys.done(&one, 0..1);
             }
         }
         assert_eq!(keys.count, OF_ALL);
         for one in &mine {
-            assert_eq!(keys.begin(Id(2), one, 3), Ok(Some(0..1)), "another tenant's keys stay");
+            assert_eq!(keys.begin(AccountId(2), one, 3), Ok(Some(0..1)), "another tenant's keys stay");
         }
         assert_eq!(keys.tenants.values().map(|of| of.count).sum::<usize>(), keys.count);
     }

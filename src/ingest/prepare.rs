@@ -259,7 +259,6 @@ fn encoding(incoming: &Incoming) -> Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
 
     const CREATE: &str = r#"{"Event-Category":"call_event","Event-Name":"CHANNEL_CREATE","Call-ID":"c",
         "Msg-ID":"m","Custom-Channel-Vars":{"Account-ID":"b13fd1e2a7c94d5f8e0a6c3d9b2f4e71"}}"#;
@@ -291,7 +290,7 @@ mod tests {
         assert_eq!((event.body, event.name, event.subject), (CREATE.as_bytes(), "CHANNEL_CREATE", "c"));
         assert_eq!((event.exchange, event.routing_key), ("callevt", "call.CHANNEL_CREATE.c"));
         assert_eq!(event.account, Some("b13fd1e2a7c94d5f8e0a6c3d9b2f4e71".parse().unwrap()));
-        assert_eq!((record.tag, record.time_us), (event.account.map_or(0, Id::tag), 77));
+        assert_eq!((record.tag, record.time_us), (event.account.map_or(0, AccountId::tag), 77));
     }
 
     #[test]
@@ -372,8 +371,8 @@ mod tests {
         };
         let incoming = Incoming { exchange: long.clone(), routing_key: long.clone(), ..from_broker(b"") };
         let understood = Understood { facts, body: Bytes::new(), mended: Mended::NOTHING };
-        assert!(record(&incoming, &understood, Some(Id(1)), 0).payload.len() < RECORD_OVERHEAD);
-        let why = NotUnderstood { reason: long.clone(), account: Some(Id(1)) };
+        assert!(record(&incoming, &understood, Some(AccountId(1)), 0).payload.len() < RECORD_OVERHEAD);
+        let why = NotUnderstood { reason: long.clone(), account: Some(AccountId(1)) };
         assert!(quarantined(&incoming, &why, 1, 0).payload.len() < RECORD_OVERHEAD);
     }
 }

@@ -17,15 +17,15 @@ pub fn webhook_disabled(account: AccountId, hook: HookId, sender: Sender<'_>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, HookId, Id};
+    use crate::model::{Family, HookId};
 
     #[test]
     fn the_message_is_an_event_that_our_own_hooks_understand() {
         let sender = Sender { app: "webhooks", node: "switchhook@host", msg_id: "m-9" };
-        let message = webhook_disabled(Id(0xa1), HookId(0xb2), sender).body;
+        let message = webhook_disabled(AccountId(0xa1), HookId(0xb2), sender).body;
         let facts = crate::kazoo::facts(&serde_json::to_vec(&message).unwrap()).unwrap();
         assert_eq!(facts.family, Some(Family::Notifications));
-        assert_eq!((facts.account, facts.name.as_str()), (Some(Id(0xa1)), "webhook_disabled"));
-        assert_eq!(message["Hook-ID"], Id(0xb2).to_string());
+        assert_eq!((facts.account, facts.name.as_str()), (Some(AccountId(0xa1)), "webhook_disabled"));
+        assert_eq!(message["Hook-ID"], HookId(0xb2).to_string());
     }
 }

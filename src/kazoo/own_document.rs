@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
     use crate::kazoo::facts;
-    use crate::model::{Family, Id};
+    use crate::model::Family;
 
     const US: Sender<'_> = Sender { app: "switchhook", node: "switchhook@h", msg_id: "m1" };
 
@@ -66,16 +66,17 @@ mod tests {
         let doc = json!({"pvt_type": type_, "pvt_created": 63_927_219_200_u64, "pvt_modified": 63_927_219_800_u64,
                          "_rev": "2-ab", "secret": "s3cret", "name": "n"});
         let (doc, id) = (doc.as_object().unwrap(), "0f.1");
-        let change = OwnDocument { action: "doc_edited", account: Id(7), id, doc, is_soft_deleted: false };
+        let change =
+            OwnDocument { action: "doc_edited", account: AccountId(7), id, doc, is_soft_deleted: false };
         own_document_event(change, US)
     }
 
     #[test]
     fn an_event_names_the_document_but_has_none_of_its_content() {
         let event = event_about("user");
-        let database = account_database(Id(7));
+        let database = account_database(AccountId(7));
         let expected = json!({
-            "Account-ID": Id(7), "App-Name": "switchhook", "App-Version": env!("CARGO_PKG_VERSION"),
+            "Account-ID": AccountId(7), "App-Name": "switchhook", "App-Version": env!("CARGO_PKG_VERSION"),
             "Database": database, "Date-Created": 63_927_219_200_u64, "Date-Modified": 63_927_219_800_u64,
             "Event-Category": "configuration", "Event-Name": "doc_edited", "ID": "0f.1",
             "Is-Soft-Deleted": false, "Msg-ID": "m1", "Node": "switchhook@h", "Rev": "2-ab", "Type": "user",
@@ -91,7 +92,7 @@ mod tests {
         {
             let event = event_about(type_);
             let facts = facts(Value::Object(event.clone()).to_string().as_bytes()).unwrap();
-            assert_eq!((facts.family, facts.account), (family, Some(Id(7))), "{type_}");
+            assert_eq!((facts.family, facts.account), (family, Some(AccountId(7))), "{type_}");
             assert_eq!((facts.name.as_str(), facts.detail.as_str()), ("doc_edited", type_));
             assert_eq!(facts.subject, "0f.1");
         }

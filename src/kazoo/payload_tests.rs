@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kazoo::{facts, hook_from_document};
-use crate::model::{Id, Source};
+use crate::model::{AccountId, Source};
 use serde_json::json;
 use std::io::Write as _;
 
@@ -21,7 +21,7 @@ fn try_send(body: &[u8], plain: &[u8], hook: &Hook) -> Result<Option<Value>, Pay
     let facts = facts(plain).unwrap();
     let encoding = if body == plain { Encoding::Plain } else { Encoding::Gzip };
     let event = facts.event(Source::Http, encoding, body);
-    let extras = Extras { cluster_id: "c1", reseller_id: Some(Id(0xfe)) };
+    let extras = Extras { cluster_id: "c1", reseller_id: Some(AccountId(0xfe)) };
     let payload = payload(&event, hook, &extras)?;
     Ok(payload.map(|payload| serde_json::to_value(&payload).unwrap()))
 }
@@ -68,7 +68,7 @@ fn a_full_channel_event_has_exactly_the_members_of_the_table() {
         "custom_application_vars": {"order": "77"}, "emergency_resource_used": false, "from": "300@pbx.example",
         "inception": "200@pbx.example", "is_internal_leg": true, "local_resource_used": true,
         "local_resource_id": "res1", "other_leg_call_id": "leg-32", "owner_id": "u1", "request": "200@pbx.example",
-        "reseller_id": Id(0xfe).to_string(), "timestamp": 63_930_000_000_u64, "to": "200@pbx.example",
+        "reseller_id": AccountId(0xfe).to_string(), "timestamp": 63_930_000_000_u64, "to": "200@pbx.example",
         "hook_event": "channel_create", "cluster_id": "c1",
     });
     assert_eq!(send(&event, &json!({})), expected);
@@ -89,7 +89,7 @@ fn members_absent_from_a_channel_event_are_left_out() {
         json!({
             "account_id": ACCOUNT, "call_id": "leg-31", "custom_channel_vars": {"Global-Resource": "true", "Resource-ID": "r"},
             "emergency_resource_used": false, "is_internal_leg": false, "local_resource_used": false,
-            "reseller_id": Id(0xfe).to_string(), "hook_event": "channel_answer", "cluster_id": "c1",
+            "reseller_id": AccountId(0xfe).to_string(), "hook_event": "channel_answer", "cluster_id": "c1",
         })
     );
     let only_reserved = send(&call("CHANNEL_ANSWER", &json!({})), &json!({}));

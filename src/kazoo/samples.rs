@@ -4,13 +4,13 @@
 use serde_json::value::RawValue;
 
 use super::{Extras, Object, facts, families_of, payload, wanted};
-use crate::model::{AccountId, Encoding, Event, Family, Hook, HookId, Id, Source, Trigger};
+use crate::model::{AccountId, Encoding, Event, Family, Hook, HookId, Source, Trigger};
 
 /// One event per line; at least one for every family and every type of notification.
 const EVENTS: &str = include_str!("sample_events.json");
 
 const CLUSTER: &str = "5f1c9d7e3b604a28a0c4e6f8b1d2937a";
-const RESELLER: Id = Id(0x2d9c_4b7e_8f0a_4163_b5d7_e9c1_a3f5_0486);
+const RESELLER: AccountId = AccountId(0x2d9c_4b7e_8f0a_4163_b5d7_e9c1_a3f5_0486);
 
 /// Sample events of a family as JSON texts. Notifications have one sample for each type, sorted by type.
 #[must_use]

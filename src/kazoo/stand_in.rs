@@ -141,13 +141,12 @@ pub fn advertise(program: &Advertised<'_>, sender: Sender<'_>) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
 
     const US: Sender<'_> = Sender { app: "webhooks", node: "n@h", msg_id: "m1" };
 
     fn request() -> Value {
         json!({"Msg-ID": "m1", "Server-ID": "pid://<0.7.0>/their-queue", "Event-Category": "configuration",
-               "Event-Name": "doc_type_update", "Type": "webhook", "Account-ID": Id(7), "Action": "account"})
+               "Event-Name": "doc_type_update", "Type": "webhook", "Account-ID": AccountId(7), "Action": "account"})
     }
 
     fn read(request: &Value) -> Option<EnablingRequest> {
@@ -160,7 +159,7 @@ mod tests {
     #[test]
     fn a_request_to_enable_names_an_account_or_its_tree_and_the_process_to_answer() {
         let one = read(&request()).unwrap();
-        assert_eq!((one.account, one.descendants), (Id(7), false));
+        assert_eq!((one.account, one.descendants), (AccountId(7), false));
         let answer = enabling_answer(&one, US);
         assert_eq!((answer.exchange, answer.routing_key.as_str()), ("targeted", "their-queue"));
         assert_eq!(answer.to_process.as_deref(), Some("<0.7.0>"));
@@ -197,14 +196,14 @@ mod tests {
     fn websockets_are_listed_by_account_or_by_id() {
         let mut question = json!({
             "Msg-ID": "m1", "Server-ID": "their-queue", "Event-Category": "websockets", "Event-Name": "get_req",
-            "Account-ID": Id(7), "Auth-Account-ID": Id(8),
+            "Account-ID": AccountId(7), "Auth-Account-ID": AccountId(8),
         });
         let read = |question: &Value| match asked(question.to_string().as_bytes()) {
             Some(StandInRequest::Websockets(asked)) => asked,
             other => panic!("{other:?}"),
         };
         let all = read(&question);
-        assert_eq!((&all.accounts, &all.session), (&vec![Id(7), Id(8)], &None));
+        assert_eq!((&all.accounts, &all.session), (&vec![AccountId(7), AccountId(8)], &None));
         let rows = [json!({"bindings": [], "name": ""}), json!({"bindings": ["call.*.*"]})];
         let rows = rows.map(|row| row.as_object().cloned().unwrap());
         let us = Sender { app: "blackhole", ..US };

@@ -129,7 +129,7 @@ pub(super) mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
-    use crate::model::{Encoding, Id, Source};
+    use crate::model::{AccountId, Encoding, Source};
 
     /// A call event of an account, as read from the log.
     pub(in crate::live) fn call(account: u128, offset: u64, name: &str) -> LiveEvent {
@@ -142,7 +142,7 @@ pub(super) mod tests {
             source: Source::Http,
             encoding: Encoding::Plain,
             family: None,
-            account: Some(Id(account)),
+            account: Some(AccountId(account)),
             internal_leg: false,
             mended: crate::model::Mended::NOTHING,
             quarantine: None,
@@ -187,7 +187,7 @@ pub(super) mod tests {
             Subscriber { binding: "call.*.\"", pattern: &pattern, account: None, replayed: true };
         let frame = call(1, 10, "CHANNEL_CREATE").frame(&LogIds::new(0xab, Vec::new()), &subscriber).unwrap();
         let frame: serde_json::Value = serde_json::from_str(&frame).unwrap();
-        let key = format!("call.{}.CHANNEL_CREATE.c%221", Id(1));
+        let key = format!("call.{}.CHANNEL_CREATE.c%221", AccountId(1));
         let expected = serde_json::json!({
             "action": "event", "subscribed_key": "call.*.\"", "subscription_key": "call.*.CHANNEL_CREATE.*",
             "replayed": true, "name": "CHANNEL_CREATE", "routing_key": key,
@@ -201,7 +201,8 @@ pub(super) mod tests {
         let (event, ids) = (call(1, 10, "CHANNEL_CREATE"), LogIds::new(0, Vec::new()));
         let frame = |binding: &str, account: Option<u128>, replayed: bool| {
             let pattern = Pattern::parse(binding).unwrap();
-            let subscriber = Subscriber { binding, pattern: &pattern, account: account.map(Id), replayed };
+            let subscriber =
+                Subscriber { binding, pattern: &pattern, account: account.map(AccountId), replayed };
             event.frame(&ids, &subscriber).unwrap()
         };
         let first = frame("call.*.*", Some(1), false);

@@ -15,7 +15,7 @@ use super::feed::Shared;
 use super::interest::Bell;
 use super::subscriptions::{Behind, Reach, Subscriptions};
 use crate::log::{ReadError, Reader};
-use crate::model::{Id, LogIds};
+use crate::model::{AccountId, LogIds};
 use crate::tasks::Tasks;
 
 const READ_RECORDS: usize = 256;
@@ -204,7 +204,7 @@ fn read(log: &Reader, behind: &Behind, bytes: usize) -> Result<(Vec<Arc<LiveEven
         log.read(behind.from, READ_RECORDS, bytes)?
     } else {
         let accounts = behind.reaches.iter().filter_map(|reach| reach.account());
-        let tags: Vec<u64> = accounts.map(Id::tag).collect();
+        let tags: Vec<u64> = accounts.map(AccountId::tag).collect();
         log.read_tags(&tags, behind.from, until, READ_RECORDS, bytes)?
     };
     // Tags are hashes of accounts, and two accounts may share one. So each event's account is compared whole.

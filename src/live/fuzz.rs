@@ -14,7 +14,7 @@ use super::options::LiveOptions;
 use super::protocol::{Accounts, Caller, Protocol};
 use super::subscriptions::StartPosition;
 use crate::auth::Role;
-use crate::model::{AccountId, Id, LogIds};
+use crate::model::{AccountId, LogIds};
 
 const BINDINGS: usize = 50;
 
@@ -22,7 +22,7 @@ struct Everybody;
 
 impl Accounts for Everybody {
     fn covers(&self, _: &Caller, account: AccountId) -> bool {
-        account != Id(7)
+        account != AccountId(7)
     }
 
     fn is_master(&self, _: &Caller) -> bool {
@@ -44,7 +44,7 @@ pub fn frames(data: &[u8]) {
                 Effect::Reply(reply) => break reply,
                 Effect::Verify(unverified) => {
                     let token = unverified.token.clone();
-                    let caller = Caller { account: Id(1), role: Role::Admin, token, expires_s: 1000 };
+                    let caller = Caller { account: AccountId(1), role: Role::Admin, token, expires_s: 1000 };
                     protocol.verified(unverified, Ok(caller), &Everybody)
                 }
                 Effect::Locate(wanted) => {

@@ -26,7 +26,7 @@ fn a_seat_is_free_again_when_its_session_ends() {
     let mut second = enter_from(&sessions, address("192.0.2.1:2")).unwrap();
     assert_eq!(enter_from(&sessions, address("192.0.2.1:3")).unwrap_err(), NoSeat::Address);
     let mut third = enter_from(&sessions, address("192.0.2.2:1")).unwrap();
-    let account = crate::model::Id(5);
+    let account = crate::model::AccountId(5);
     assert_eq!(
         (second.claim(account, None), second.claim(account, None), third.claim(account, None)),
         (Ok(()), Ok(()), Err(1))
@@ -53,7 +53,7 @@ fn the_oldest_session_without_a_token_makes_room_but_never_one_with_a_token() {
     let sessions = Sessions::new(&limits);
     let enter = |port: u16| enter_from(&sessions, SocketAddr::from(([192, 0, 2, 1], port)));
     let mut known = enter(1).unwrap();
-    known.claim(crate::model::Id(5), None).unwrap();
+    known.claim(crate::model::AccountId(5), None).unwrap();
     let (first, second, third) = (enter(2).unwrap(), enter(3).unwrap(), enter(4).unwrap());
     let told = [&known, &first, &second, &third].map(|place| place.gives_way.is_cancelled());
     assert_eq!(told, [false, true, false, false]);
@@ -61,8 +61,8 @@ fn the_oldest_session_without_a_token_makes_room_but_never_one_with_a_token() {
     let mut fourth = enter(5).unwrap();
     assert!(second.gives_way.is_cancelled() && !third.gives_way.is_cancelled());
     drop((second, third));
-    fourth.claim(crate::model::Id(5), None).unwrap();
+    fourth.claim(crate::model::AccountId(5), None).unwrap();
     let mut fifth = enter(6).unwrap();
-    fifth.claim(crate::model::Id(5), None).unwrap();
+    fifth.claim(crate::model::AccountId(5), None).unwrap();
     assert_eq!(enter(7).unwrap_err(), NoSeat::Total, "all have shown a token");
 }

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::live::event::tests::call;
-use crate::model::Id;
+use crate::model::AccountId;
 
 fn add(subscriptions: &mut Subscriptions, account: u128, binding: &str, from: u64, live_from: u64) {
     let pattern = Pattern::parse(binding).unwrap();
     let place = StartPosition { from, live_from, since_us: 0 };
-    subscriptions.add(Reach::One(Id(account)), (binding.to_owned(), pattern), place, from < live_from);
+    subscriptions.add(Reach::One(AccountId(account)), (binding.to_owned(), pattern), place, from < live_from);
 }
 
 /// For every frame of these events: the binding, the offset and whether it is replayed.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{AccountId, Family, Id, Mended, Span};
+use super::{AccountId, Family, Mended, Span};
 
 /// An event is written in the lowest version that can express it, so that a program that knows only version 1 can
 /// still read all events that it could have written. Version 2 adds a trace; version 3 adds repairs and an optional
@@ -193,7 +193,7 @@ impl<'a> Event<'a> {
         } else {
             let (id, tail) = rest.split_first_chunk::<16>().ok_or(DecodeEventError::Short)?;
             rest = tail;
-            Some(Id(u128::from_be_bytes(*id)))
+            Some(AccountId(u128::from_be_bytes(*id)))
         };
         let mut mended = Mended::NOTHING;
         if version >= VERSION_MENDED {
@@ -229,7 +229,7 @@ impl<'a> Event<'a> {
     /// The log tag of an event: its account's tag, or 0 when it has no account or is in quarantine.
     #[must_use]
     pub fn tag(&self) -> u64 {
-        self.account.filter(|_| self.quarantine.is_none()).map_or(0, Id::tag)
+        self.account.filter(|_| self.quarantine.is_none()).map_or(0, AccountId::tag)
     }
 }
 
@@ -259,7 +259,7 @@ fn take_handed_in<'a>(rest: &mut &'a [u8]) -> Result<HandedIn<'a>, DecodeEventEr
     let (digest, tail) = rest.split_first_chunk::<32>().ok_or(DecodeEventError::Short)?;
     let (count, tail) = tail.split_first_chunk::<4>().ok_or(DecodeEventError::Short)?;
     *rest = tail;
-    let account = Id(u128::from_be_bytes(*account));
+    let account = AccountId(u128::from_be_bytes(*account));
     Ok(HandedIn { account, key, digest: *digest, count: u32::from_le_bytes(*count) })
 }
 
@@ -314,7 +314,7 @@ mod tests {
             source: Source::Amqp,
             encoding: Encoding::Gzip,
             family: Some(Family::Mms),
-            account: Some(Id(7)),
+            account: Some(AccountId(7)),
             internal_leg: true,
             mended: Mended::NOTHING,
             quarantine: Some("why"),
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn an_event_of_a_request_with_a_key_is_a_record_of_version_4() {
-        let request = HandedIn { account: Id(9), key: "key:a", digest: [3; 32], count: 7 };
+        let request = HandedIn { account: AccountId(9), key: "key:a", digest: [3; 32], count: 7 };
         for event in [sample(b"body"), Event { trace: None, trace_state: "", ..sample(b"body") }] {
             let bytes = Event { handed_in: Some(request), ..event }.encode();
             assert_eq!(Event::decode(&bytes).unwrap(), Event { handed_in: Some(request), ..event });

@@ -68,8 +68,8 @@ macro_rules! ids {
 }
 
 ids! {
-    /// The id of an account, or of another document whose kind is named beside it.
-    Id;
+    /// The id of an account, which owns hooks and events.
+    AccountId;
     /// The id of a hook.
     HookId;
     /// The id of a replay.
@@ -77,10 +77,9 @@ ids! {
     /// The name of a queue in the ledger. It has the same bits as the id of the queue's hook or replay, so the ledger alone
     /// does not say which of the two a queue belongs to.
     QueueId;
+    /// The id of a document whose kind is named beside it.
+    DocumentId;
 }
-
-/// The account that owns a hook or an event.
-pub type AccountId = Id;
 
 /// Between an account and the queue of its callflow webhooks.
 const ONE_SHOT: u128 = 0x6f6e_652d_7368_6f74_2063_616c_6c66_6c77;
@@ -91,11 +90,25 @@ impl AccountId {
     pub fn one_shot(self) -> HookId {
         HookId(self.0 ^ ONE_SHOT)
     }
+}
 
-    /// The hook with this id, where the kind beside the id says that it is a hook's.
+impl DocumentId {
+    /// The account with this id, if the kind beside the id is that of accounts.
+    #[must_use]
+    pub fn as_account(self) -> AccountId {
+        AccountId(self.0)
+    }
+
+    /// The hook with this id, if the kind beside the id is that of hooks.
     #[must_use]
     pub fn as_hook(self) -> HookId {
         HookId(self.0)
+    }
+
+    /// The id of the hook of callflow webhooks that the account with this id has, or would have.
+    #[must_use]
+    pub fn one_shot(self) -> HookId {
+        self.as_account().one_shot()
     }
 
     /// Whether two different ids collide: the ids derived from them are equal, or two of all these ids have the same
@@ -107,7 +120,13 @@ impl AccountId {
     }
 }
 
-impl From<HookId> for Id {
+impl From<AccountId> for DocumentId {
+    fn from(account: AccountId) -> Self {
+        Self(account.0)
+    }
+}
+
+impl From<HookId> for DocumentId {
     fn from(hook: HookId) -> Self {
         Self(hook.0)
     }
@@ -141,7 +160,7 @@ impl QueueId {
     /// The account of this queue, if the queue is that of an account's callflow webhooks.
     #[must_use]
     pub fn as_one_shot(self) -> AccountId {
-        Id(self.0 ^ ONE_SHOT)
+        AccountId(self.0 ^ ONE_SHOT)
     }
 }
 
@@ -216,13 +235,13 @@ mod tests {
     #[test]
     fn a_written_id_equals_the_parsed_one() {
         let text = "00f2c1a9be0d34c7f8a6b5d2e1c0f9a8";
-        assert_eq!(text.parse::<Id>().unwrap().to_string(), text);
+        assert_eq!(text.parse::<AccountId>().unwrap().to_string(), text);
     }
 
     #[test]
     fn only_32_hex_digits_are_an_id() {
         for bad in ["", "abc", "00f2c1a9be0d34c7f8a6b5d2e1c0f9ag", "+0f2c1a9be0d34c7f8a6b5d2e1c0f9a8"] {
-            assert!(bad.parse::<Id>().is_err(), "{bad}");
+            assert!(bad.parse::<AccountId>().is_err(), "{bad}");
         }
     }
 

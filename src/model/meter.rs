@@ -122,16 +122,16 @@ impl Used {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
+    use crate::model::AccountId;
 
     fn alone(id: u128) -> Payer {
-        Payer { account: Id(id), tenant: Id(id) }
+        Payer { account: AccountId(id), tenant: AccountId(id) }
     }
 
     #[test]
     fn a_tenant_cannot_multiply_its_rate_by_creating_accounts() {
         let (mut meter, at) = (meter(), Duration::from_secs);
-        let child = |id: u128| Payer { account: Id(id), tenant: Id(1) };
+        let child = |id: u128| Payer { account: AccountId(id), tenant: AccountId(1) };
         let taken = (2..1000).filter(|id| meter.take(child(*id), 1000, at(0)).is_ok()).count();
         assert_eq!(taken, 4);
         assert_eq!(meter.take(child(1000), 400, at(0)), Err(at(1)));

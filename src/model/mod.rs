@@ -40,7 +40,9 @@ pub use event::{DecodeEventError, Encoding, Event, EventId, HandedIn, Source};
 pub use family::Family;
 pub use filter::EventFilter;
 pub use hook::{Birth, Format, Hook, HookRetry, Ordering, Resume, Secret, Success, Trigger, Verb};
-pub use id::{AccountId, DeliveryId, HookId, Id, ParseDeliveryIdError, ParseIdError, QueueId, ReplayId};
+pub use id::{
+    AccountId, DeliveryId, DocumentId, HookId, ParseDeliveryIdError, ParseIdError, QueueId, ReplayId,
+};
 pub use inbox::{INBOX_HOST, Received, inbox_status};
 pub use log_ids::LogIds;
 pub use mended::Mended;

@@ -208,14 +208,20 @@ impl FieldChanges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{HookId, Id};
+    use crate::model::HookId;
 
     fn object(value: &Value) -> Document {
         value.as_object().cloned().unwrap()
     }
 
     fn hook_of(doc: &Value) -> KazooHook {
-        KazooHook { id: HookId(9), account: Id(2), rev: None, doc: object(doc), disabled_message: None }
+        KazooHook {
+            id: HookId(9),
+            account: AccountId(2),
+            rev: None,
+            doc: object(doc),
+            disabled_message: None,
+        }
     }
 
     fn stored(mirror: &Mirror, here: Option<&Document>) -> Document {

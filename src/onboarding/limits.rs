@@ -71,7 +71,6 @@ fn or(limits: KazooLimits, further_up: KazooLimits) -> KazooLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
     use crate::onboarding::testing;
 
     fn limits(count: Option<u32>, window_ms: Option<u64>) -> KazooLimits {
@@ -84,7 +83,7 @@ mod tests {
 
     /// The limits of an account by our rule: its own, else its reseller's, else the master account's.
     fn here(stored: &BTreeMap<AccountId, KazooLimits>, chain: &[u128]) -> KazooLimits {
-        let found = chain.iter().map(|id| stored.get(&Id(*id)).copied().unwrap_or_default());
+        let found = chain.iter().map(|id| stored.get(&AccountId(*id)).copied().unwrap_or_default());
         or(found.fold(KazooLimits::default(), or), DEFAULTS)
     }
 
@@ -102,14 +101,14 @@ mod tests {
         ];
         let accounts: BTreeMap<_, _> = accounts.into_iter().map(|account| (account.id, account)).collect();
         let trees = accounts.values().map(|account| (account.id, account.tree.clone())).collect();
-        let stored = to_store(&accounts, &trees, limits(Some(10), None), Id(1));
+        let stored = to_store(&accounts, &trees, limits(Some(10), None), AccountId(1));
         assert_eq!(here(&stored, &[1]), limits(Some(10), Some(60_000)));
         assert_eq!(here(&stored, &[2, 1]), limits(Some(20), Some(300_000)));
         assert_eq!(here(&stored, &[3, 2, 1]), limits(Some(10), Some(1000)));
         assert_eq!(here(&stored, &[4, 2, 1]), limits(Some(20), Some(300_000)));
         assert_eq!(here(&stored, &[5, 1]), limits(Some(10), Some(60_000)));
         assert_eq!(here(&stored, &[6, 2, 1]), limits(Some(20), Some(60_000)));
-        assert_eq!(stored.get(&Id(4)), Some(&KazooLimits::default()), "only differences are stored");
-        assert_eq!(stored.get(&Id(7)), None, "an account with unknown limits is not changed");
+        assert_eq!(stored.get(&AccountId(4)), Some(&KazooLimits::default()), "only differences are stored");
+        assert_eq!(stored.get(&AccountId(7)), None, "an account with unknown limits is not changed");
     }
 }

@@ -16,7 +16,7 @@ use super::reading::{KazooHook, KazooUser, OwnLimits, Reading};
 use super::rules::{Rules, Scope};
 use super::tree::place;
 use crate::auth::{self, PasswordError};
-use crate::model::{AccountId, HookId, Id};
+use crate::model::{AccountId, DocumentId, HookId};
 use crate::state::{IndexError, Kind, Mirror, is_deleted, is_mirrored, random_id};
 
 type Document = Map<String, Value>;
@@ -75,7 +75,7 @@ pub struct Plan {
     /// Changes of users.
     pub users: Vec<UserChange>,
     /// Accounts and hooks that are missing in KAZOO; accounts before their ancestors.
-    pub gone: Vec<(Kind, Id)>,
+    pub gone: Vec<(Kind, DocumentId)>,
     /// What needs an operator's attention.
     pub odd: Vec<Odd>,
     /// Number of accounts that wait because KAZOO has moved only a part of their tree.
@@ -388,7 +388,7 @@ impl<'a, H: Here> Planner<'a, H> {
             }
         }
         self.count(Kind::Account).gone = accounts.len();
-        self.plan.gone.extend(accounts.into_iter().map(|(_, id)| (Kind::Account, id)));
+        self.plan.gone.extend(accounts.into_iter().map(|(_, id)| (Kind::Account, id.into())));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::{HookId, Id};
+use crate::model::{AccountId, DocumentId, HookId};
 use crate::onboarding::here::Snapshot;
 use crate::onboarding::reading::{KazooAccount, KazooHook, KazooLimits, OwnLimits};
 use crate::onboarding::testing;
@@ -22,12 +22,12 @@ fn account(id: u128, tree: &[u128]) -> KazooAccount {
 fn hook(id: u128, account: u128) -> KazooHook {
     let doc = json!({"name": "n", "hook": "channel_create", "uri": format!("https://x.example/{id}")});
     let doc = doc.as_object().cloned().unwrap();
-    KazooHook { id: HookId(id), account: Id(account), rev: None, doc, disabled_message: None }
+    KazooHook { id: HookId(id), account: AccountId(account), rev: None, doc, disabled_message: None }
 }
 
 fn reading(accounts: Vec<KazooAccount>, hooks: Vec<KazooHook>) -> Reading {
     Reading {
-        master: Some(Id(MASTER)),
+        master: Some(AccountId(MASTER)),
         accounts: accounts.into_iter().map(|account| (account.id, account)).collect(),
         hooks: hooks.into_iter().map(|hook| (hook.id, hook)).collect(),
         is_complete: true,
@@ -40,9 +40,9 @@ fn rules() -> Rules {
 }
 
 fn nothing() -> Snapshot {
-    let doc = json!({"_id": Id(MASTER), "_rev": "1-a", "name": "master", "pvt_tree": []});
-    let mut nothing = Snapshot::of(Id(MASTER));
-    nothing.put(Kind::Account, &Id(MASTER).to_string(), doc.as_object().unwrap());
+    let doc = json!({"_id": AccountId(MASTER), "_rev": "1-a", "name": "master", "pvt_tree": []});
+    let mut nothing = Snapshot::of(AccountId(MASTER));
+    nothing.put(Kind::Account, &AccountId(MASTER).to_string(), doc.as_object().unwrap());
     nothing
 }
 
@@ -66,7 +66,7 @@ fn kinds(plan: &Plan) -> Vec<OddKind> {
 }
 
 fn parent(here: &Snapshot, id: u128) -> Value {
-    let doc = here.get(Kind::Account, &Id(id).to_string()).unwrap().unwrap();
+    let doc = here.get(Kind::Account, &AccountId(id).to_string()).unwrap().unwrap();
     doc["pvt_tree"].as_array().unwrap().last().cloned().unwrap_or_default()
 }
 
@@ -87,10 +87,10 @@ fn accounts_are_added_from_the_root_downwards_and_removed_upwards() {
         reading(vec![account(9, &[1]), account(3, &[1, 9]), account(2, &[1, 9, 3])], vec![hook(10, 2)]);
     let first = plan(&kazoo, &nothing(), &rules()).unwrap();
     let order: Vec<_> = first.accounts.iter().map(|change| change.id.clone()).collect();
-    assert_eq!(order, [Id(9), Id(3), Id(2)].map(|id| id.to_string()));
+    assert_eq!(order, [AccountId(9), AccountId(3), AccountId(2)].map(|id| id.to_string()));
     let gone = plan(&reading(vec![account(1, &[])], vec![]), &applied(nothing(), &first), &rules()).unwrap();
     // The account's deletion deletes the hook too.
-    assert_eq!(gone.gone, [2, 3, 9].map(|id| (Kind::Account, Id(id))));
+    assert_eq!(gone.gone, [2, 3, 9].map(|id| (Kind::Account, DocumentId(id))));
 }
 
 #[test]
@@ -112,10 +112,10 @@ fn a_realm_stays_with_its_holder_here_or_goes_to_the_oldest_account() {
     let both = reading(vec![young.clone(), old], vec![]);
     let first = plan(&both, &nothing(), &rules()).unwrap();
     assert_eq!(kinds(&first), [OddKind::RealmTwice]);
-    assert_eq!(first.odd[0].id, Id(3).to_string());
+    assert_eq!(first.odd[0].id, AccountId(3).to_string());
     let only_young = applied(nothing(), &plan(&reading(vec![young], vec![]), &nothing(), &rules()).unwrap());
     let then = plan(&both, &only_young, &rules()).unwrap();
-    assert_eq!(then.odd[0].id, Id(2).to_string());
+    assert_eq!(then.odd[0].id, AccountId(2).to_string());
 }
 
 #[test]
@@ -137,17 +137,20 @@ fn a_half_moved_branch_waits_until_its_trees_agree() {
     );
     let here = applied(nothing(), &plan(&before, &nothing(), &rules()).unwrap());
     let mut moving = before.clone();
-    moving.accounts.insert(Id(4), account(4, &[1, 3]));
-    moving.accounts.insert(Id(6), account(6, &[1, 3, 4]));
+    moving.accounts.insert(AccountId(4), account(4, &[1, 3]));
+    moving.accounts.insert(AccountId(6), account(6, &[1, 3, 4]));
     let waiting = plan(&moving, &here, &Rules { half_moved_wait: true, ..rules() }).unwrap();
     let then = applied(here.clone(), &waiting);
-    assert_eq!((waiting.waiting, parent(&then, 4), parent(&then, 6)), (1, json!(Id(2)), json!(Id(4))));
+    assert_eq!(
+        (waiting.waiting, parent(&then, 4), parent(&then, 6)),
+        (1, json!(AccountId(2)), json!(AccountId(4)))
+    );
     // An import by hand does not wait: it follows the parents. So does a sync after a move that never ends.
     let placed = applied(here, &plan(&moving, &then, &rules()).unwrap());
-    assert_eq!((parent(&placed, 4), parent(&placed, 5)), (json!(Id(3)), json!(Id(4))));
-    moving.accounts.insert(Id(5), account(5, &[1, 3, 4]));
+    assert_eq!((parent(&placed, 4), parent(&placed, 5)), (json!(AccountId(3)), json!(AccountId(4))));
+    moving.accounts.insert(AccountId(5), account(5, &[1, 3, 4]));
     let moved = plan(&moving, &then, &Rules { half_moved_wait: true, ..rules() }).unwrap();
-    assert_eq!((moved.waiting, parent(&applied(then, &moved), 4)), (0, json!(Id(3))));
+    assert_eq!((moved.waiting, parent(&applied(then, &moved), 4)), (0, json!(AccountId(3))));
 }
 
 #[test]
@@ -158,9 +161,9 @@ fn hooks_that_were_imported_once_are_left_alone() {
     kazoo.hooks.get_mut(&HookId(10)).unwrap().doc.insert("name".into(), "other".into());
     assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
     // A hook that was deleted here does not return.
-    let mut deleted = here.get(Kind::Hook, &Id(10).to_string()).unwrap().unwrap();
+    let mut deleted = here.get(Kind::Hook, &HookId(10).to_string()).unwrap().unwrap();
     deleted.insert("pvt_deleted".into(), true.into());
-    here.put(Kind::Hook, &Id(10).to_string(), &deleted);
+    here.put(Kind::Hook, &HookId(10).to_string(), &deleted);
     assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
     kazoo.hooks.clear();
     assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
@@ -182,16 +185,16 @@ fn a_plan_for_a_part_of_the_tree_changes_only_that_part() {
     let here = applied(nothing(), &plan(&before, &nothing(), &rules()).unwrap());
     let mut after = before.clone();
     for id in [2, 3, 4] {
-        after.accounts.get_mut(&Id(id)).unwrap().enabled = false;
+        after.accounts.get_mut(&AccountId(id)).unwrap().enabled = false;
     }
-    after.accounts.remove(&Id(4));
+    after.accounts.remove(&AccountId(4));
     after.add_hook(hook(30, 3));
     after.add_hook(hook(40, 4));
     let made = |scope| plan(&after, &here, &Rules { scope, ..rules() }).unwrap();
-    let below = made(Scope::Below(BTreeSet::from([Id(2)])));
+    let below = made(Scope::Below(BTreeSet::from([AccountId(2)])));
     assert_eq!((below.accounts.len(), below.gone.len()), (2, 0));
-    let only = made(Scope::Only(BTreeSet::from([Id(3)])));
+    let only = made(Scope::Only(BTreeSet::from([AccountId(3)])));
     let changed: Vec<_> = only.accounts.iter().chain(&only.hooks).map(|change| change.id.clone()).collect();
-    assert_eq!(changed, [Id(3).to_string(), Id(30).to_string()]);
+    assert_eq!(changed, [AccountId(3).to_string(), AccountId(30).to_string()]);
     assert_eq!(only.gone, []);
 }

@@ -96,7 +96,7 @@ fn the_master_account_is_the_configured_one_or_the_oldest_root() {
     for account in [account(1, Some(20)), account(2, Some(10)), account(3, None)] {
         reading.accounts.insert(account.id, account);
     }
-    assert_eq!(reading.master(), Some(crate::model::Id(2)));
-    reading.master = Some(crate::model::Id(3));
-    assert_eq!(reading.master(), Some(crate::model::Id(3)));
+    assert_eq!(reading.master(), Some(crate::model::AccountId(2)));
+    reading.master = Some(crate::model::AccountId(3));
+    assert_eq!(reading.master(), Some(crate::model::AccountId(3)));
 }

@@ -103,15 +103,14 @@ fn tree_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
     use crate::onboarding::testing::account;
 
     fn placed(accounts: &[KazooAccount]) -> Placed {
-        place(&accounts.iter().map(|account| (account.id, account.clone())).collect(), Id(1))
+        place(&accounts.iter().map(|account| (account.id, account.clone())).collect(), AccountId(1))
     }
 
     fn tree(placed: &Placed, id: u128) -> Option<Vec<u128>> {
-        placed.trees.get(&Id(id)).map(|tree| tree.iter().map(|id| id.0).collect())
+        placed.trees.get(&AccountId(id)).map(|tree| tree.iter().map(|id| id.0).collect())
     }
 
     #[test]
@@ -120,7 +119,7 @@ mod tests {
             placed(&[account(1, &[]), account(2, &[1]), account(4, &[1, 3, 2]), account(5, &[1, 3, 2, 4])]);
         assert_eq!(tree(&found, 4), Some(vec![1, 2]));
         assert_eq!(tree(&found, 5), Some(vec![1, 2, 4]));
-        assert_eq!(found.half_moved, BTreeSet::from([Id(4), Id(5)]));
+        assert_eq!(found.half_moved, BTreeSet::from([AccountId(4), AccountId(5)]));
         assert_eq!(found.odd, []);
     }
 
@@ -129,7 +128,7 @@ mod tests {
         let found = placed(&[account(1, &[]), account(3, &[1, 2]), account(4, &[1, 2, 3])]);
         assert_eq!((tree(&found, 3), tree(&found, 4), tree(&found, 1)), (None, None, Some(vec![])));
         let named: Vec<_> = found.odd.iter().map(|odd| (odd.what, odd.id.clone())).collect();
-        assert_eq!(named, [(OddKind::Orphan, Id(3).to_string())]);
+        assert_eq!(named, [(OddKind::Orphan, AccountId(3).to_string())]);
     }
 
     #[test]

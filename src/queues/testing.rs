@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::rules::policy::Policy;
-use crate::model::{Family, Format, Hook, HookId, Id, Trigger};
+use crate::model::{AccountId, Family, Format, Hook, HookId, Trigger};
 
 /// A plain enabled hook of account 1 for `channel_create`.
 pub(super) fn hook(id: u128) -> Hook {
     let trigger = Trigger::Family(Family::ChannelCreate);
-    Hook { format: Format::Json, ..Hook::new(HookId(id), Id(1), trigger, "http://127.0.0.1/".to_owned()) }
+    Hook {
+        format: Format::Json,
+        ..Hook::new(HookId(id), AccountId(1), trigger, "http://127.0.0.1/".to_owned())
+    }
 }
 
 /// Six failures within a minute disable a hook; the first probe follows after ten seconds.

@@ -12,7 +12,7 @@ use super::handle::State;
 use super::index::IndexError;
 use super::limits::LimitError;
 use super::write::{Expect, Write, WriteError};
-use crate::model::{Account, AccountId, Id, Payer};
+use crate::model::{Account, AccountId, Payer};
 
 type Document = Map<String, Value>;
 
@@ -84,7 +84,7 @@ impl State {
     ) -> Result<Document, TreeError> {
         let above = self.account(parent).ok_or(TreeError::Missing(parent))?;
         self.check_realm(id, &doc)?;
-        let tree: Vec<_> = above.tree.iter().chain([&parent]).map(Id::to_string).collect();
+        let tree: Vec<_> = above.tree.iter().chain([&parent]).map(AccountId::to_string).collect();
         doc.insert("pvt_account_id".into(), id.to_string().into());
         doc.insert("pvt_tree".into(), tree.into());
         self.put(vec![write(id, doc, expect)]).await
@@ -109,7 +109,7 @@ impl State {
         if self.is_ancestor_or_self(id, parent) {
             return Err(TreeError::Circle(id));
         }
-        let new_tree: Vec<Id> = above.tree.iter().chain([&parent]).copied().collect();
+        let new_tree: Vec<AccountId> = above.tree.iter().chain([&parent]).copied().collect();
         // The account itself is first, because `put` returns the first document.
         let branch: Vec<_> = std::iter::once(account.clone()).chain(self.descendants(id)).collect();
         // Checked before any document is read, so that a refusal costs little even for a large branch.
@@ -118,7 +118,7 @@ impl State {
         for moved in branch {
             let mut doc = self.account_document(moved.id)?;
             let rest = moved.tree.iter().skip(account.tree.len());
-            let tree: Vec<_> = new_tree.iter().chain(rest).map(Id::to_string).collect();
+            let tree: Vec<_> = new_tree.iter().chain(rest).map(AccountId::to_string).collect();
             doc.insert("pvt_tree".into(), tree.into());
             writes.push(over(moved.id, doc));
         }

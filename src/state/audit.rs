@@ -143,7 +143,6 @@ fn without_secrets(kind: Kind, doc: &Map<String, Value>) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
 
     fn doc(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
@@ -152,25 +151,28 @@ mod tests {
     fn entry_of(before: Option<&Value>, after: Option<&Value>) -> Value {
         let entry = JournalEntry { kind: Kind::Hook, id: "h".to_owned(), doc: after.map(doc) };
         let by = Actor {
-            account: Id(1),
+            account: AccountId(1),
             user: Some("u".to_owned()),
             request_id: "r".to_owned(),
             remote: Some([192, 0, 2, 1].into()),
         };
         let by = who(Some(&by), None);
-        let record = record(&entry, before.map(doc).as_ref(), &by, Some(Id(7)), 5_000_000);
+        let record = record(&entry, before.map(doc).as_ref(), &by, Some(AccountId(7)), 5_000_000);
         assert_eq!(record.time_us, 5_000_000);
         serde_json::from_slice(&record.payload).unwrap()
     }
 
     #[test]
     fn an_entry_has_the_actor_the_action_and_the_document() {
-        let before = json!({"name": "a", "enabled": true, "_rev": "1-x", "pvt_account_id": Id(7)});
-        let after = json!({"name": "b", "enabled": true, "_rev": "2-y", "pvt_account_id": Id(7)});
+        let before = json!({"name": "a", "enabled": true, "_rev": "1-x", "pvt_account_id": AccountId(7)});
+        let after = json!({"name": "b", "enabled": true, "_rev": "2-y", "pvt_account_id": AccountId(7)});
         let entry = entry_of(Some(&before), Some(&after));
         assert_eq!((&entry["action"], &entry["changed"]), (&json!("change"), &json!(["name"])));
         assert_eq!((&entry["before"]["name"], &entry["after"]["name"]), (&json!("a"), &json!("b")));
-        assert_eq!((&entry["by"]["remote"], &entry["account_id"]), (&json!("192.0.2.1"), &json!(Id(7))));
+        assert_eq!(
+            (&entry["by"]["remote"], &entry["account_id"]),
+            (&json!("192.0.2.1"), &json!(AccountId(7)))
+        );
         assert_eq!(entry_of(None, Some(&after))["action"], "create");
         assert_eq!(entry_of(Some(&after), Some(&json!({"pvt_deleted": true})))["action"], "delete");
         assert_eq!(entry_of(Some(&after), None)["action"], "delete");

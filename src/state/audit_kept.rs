@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::audit::{TENANT, WAS};
 use super::owner::StateTask;
 use crate::log::{AppendError, Appender, LogOptions, NewRecord, ReadError, Reader, Record, SegmentRange};
-use crate::model::{AccountId, Id};
+use crate::model::AccountId;
 
 /// The most records and bytes of one read.
 const STEP: usize = 256;
@@ -152,7 +152,7 @@ fn next_to_keep(kept: &Reader) -> Result<u64, ReadError> {
 /// is tagged with the tenant, so the log knows how much a tenant holds, whatever accounts it creates and deletes.
 fn moved(record: &Record) -> Option<(Option<AccountId>, NewRecord)> {
     let mut entry: Map<String, Value> = serde_json::from_slice(&record.payload).ok()?;
-    let id = |name: &str| entry.get(name).and_then(Value::as_str).and_then(|id| id.parse::<Id>().ok());
+    let id = |name: &str| entry.get(name).and_then(Value::as_str).and_then(|id| id.parse::<AccountId>().ok());
     // Entries of version 1 do not name the tenant.
     let tenant = if entry.contains_key(TENANT) { id(TENANT) } else { id("account_id") };
     entry.insert(WAS.to_owned(), record.offset.into());

@@ -107,12 +107,12 @@ fn turns(accounts: Vec<Arc<Account>>, depth: usize) -> Vec<Arc<Account>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FailureLimits, Id};
+    use crate::model::FailureLimits;
 
     fn account(id: u128, tree: &[u128], realm: &str) -> Arc<Account> {
         Arc::new(Account {
-            id: Id(id),
-            tree: tree.iter().map(|id| Id(*id)).collect(),
+            id: AccountId(id),
+            tree: tree.iter().map(|id| AccountId(*id)).collect(),
             name: "Acme".to_owned(),
             realm: Some(realm.to_owned()),
             is_reseller: false,
@@ -128,7 +128,8 @@ mod tests {
         accounts.push(account(900, &[1, 3], "r"));
         accounts.push(account(5000, &[1, 4, 6], "r"));
         accounts.extend((3000..4000).map(|id| account(id, &[1, 4, 5], "r")));
-        let place = |ordered: &[Arc<Account>], id| ordered.iter().position(|a| a.id == Id(id)).unwrap();
+        let place =
+            |ordered: &[Arc<Account>], id| ordered.iter().position(|a| a.id == AccountId(id)).unwrap();
         let ordered = in_turns(accounts.clone());
         assert_eq!(ordered.len(), accounts.len());
         assert!(place(&ordered, 2) < 3, "an account comes before those below it");
@@ -140,8 +141,8 @@ mod tests {
     fn a_realm_in_two_spellings_leads_to_the_account_with_the_plain_one() {
         let (plain, alike) = (account(1, &[], "A.example"), account(2, &[], "a.example."));
         let both = [Arc::clone(&plain), Arc::clone(&alike)];
-        assert_eq!(meant("a.example.", &both), Some(Id(1)));
-        assert_eq!(meant("a.example", std::slice::from_ref(&alike)), Some(Id(2)));
+        assert_eq!(meant("a.example.", &both), Some(AccountId(1)));
+        assert_eq!(meant("a.example", std::slice::from_ref(&alike)), Some(AccountId(2)));
         assert_eq!(meant("a.example", &[alike.clone(), alike]), None);
         assert_eq!(meant("a.example", &[]), None);
     }

@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::model::{Account, AccountId, FailureLimits, Id, gregorian_seconds};
+use crate::model::{Account, AccountId, FailureLimits, gregorian_seconds};
 
 /// The kind of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -157,7 +157,7 @@ pub(super) fn account(doc: &Map<String, Value>) -> Option<Account> {
     let flag = |field: &str| doc.get(field).and_then(Value::as_bool);
     let tree = doc.get("pvt_tree").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     Some(Account {
-        id: doc.get("_id")?.as_str()?.parse::<Id>().ok()?,
+        id: doc.get("_id")?.as_str()?.parse::<AccountId>().ok()?,
         tree: tree.iter().filter_map(|id| id.as_str()?.parse().ok()).collect(),
         name: text("name").unwrap_or_default(),
         realm: text("realm"),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::document::{Kind, hex, key_hash};
 use super::handle::State;
 use super::write::{Expect, Write, WriteError};
-use crate::model::{AccountId, Id, LogIds};
+use crate::model::{AccountId, DocumentId, LogIds};
 
 /// The id of the document with the `Settings`.
 pub(super) const SYSTEM: &str = "system";
@@ -83,7 +83,7 @@ impl State {
 
 /// The writes that create a new identity and its master account. Made as one change.
 pub(super) fn identity(master: Option<AccountId>) -> Vec<Write> {
-    let master = master.unwrap_or_else(random_id);
+    let master = master.unwrap_or_else(|| random_id().as_account());
     let account = json!({
         "name": "master", "enabled": true, "pvt_account_id": master, "pvt_tree": [], "pvt_reseller": true,
         "pvt_enabled": true, "pvt_superduper_admin": true,
@@ -145,8 +145,8 @@ pub(super) fn write_key_file(data_dir: &Path, key: &str) -> std::io::Result<()> 
 
 /// A new random id.
 #[must_use]
-pub fn random_id() -> Id {
-    Id::from_random(random_bytes())
+pub fn random_id() -> DocumentId {
+    DocumentId::from_random(random_bytes())
 }
 
 fn random_bytes<const N: usize>() -> [u8; N] {

@@ -88,11 +88,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Id;
+    use crate::model::HookId;
 
     #[test]
     fn a_hook_is_found_by_its_account_until_it_is_deleted() {
-        let (account, hook) = (Id(7), Id(9).to_string());
+        let (account, hook) = (AccountId(7), HookId(9).to_string());
         let mut doc = json!({"pvt_account_id": account.to_string()});
         let entries = derived(Kind::Hook, &hook, doc.as_object().unwrap());
         let (key, _) = entries.first().unwrap();
@@ -104,10 +104,10 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_both_forms_of_credentials() {
-        let doc = json!({"pvt_account_id": Id(7), "pvt_md5_auth": "m", "pvt_sha1_auth": "s"});
+        let doc = json!({"pvt_account_id": AccountId(7), "pvt_md5_auth": "m", "pvt_sha1_auth": "s"});
         let found = derived(Kind::User, "id", doc.as_object().unwrap());
         let keys: Vec<_> = found.iter().skip(1).map(|(key, _)| key.clone()).collect();
-        assert_eq!(keys, [verifier(Id(7), "m"), verifier(Id(7), "s")]);
+        assert_eq!(keys, [verifier(AccountId(7), "m"), verifier(AccountId(7), "s")]);
     }
 
     #[test]

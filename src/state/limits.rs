@@ -216,7 +216,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Id;
 
     fn doc(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
@@ -261,15 +260,18 @@ mod tests {
         let mut census = Census::default();
         let mut put = |kind, id: &str, value: Option<Value>| {
             census.note(&JournalEntry { kind, id: id.to_owned(), doc: value.as_ref().map(doc) });
-            [1, 2].map(|account| census.count(kind, Id(account)))
+            [1, 2].map(|account| census.count(kind, AccountId(account)))
         };
-        let of = |account: u128| Some(json!({"pvt_account_id": Id(account)}));
+        let of = |account: u128| Some(json!({"pvt_account_id": AccountId(account)}));
         assert_eq!(put(Kind::Hook, "a", of(1)), [1, 0]);
         assert_eq!(put(Kind::Hook, "a", of(1)), [1, 0]);
         assert_eq!(put(Kind::Hook, "b", of(1)), [2, 0]);
         assert_eq!(put(Kind::Hook, "b", of(2)), [1, 1]);
-        assert_eq!(put(Kind::Hook, "a", Some(json!({"pvt_account_id": Id(1), "pvt_deleted": true}))), [0, 1]);
+        assert_eq!(
+            put(Kind::Hook, "a", Some(json!({"pvt_account_id": AccountId(1), "pvt_deleted": true}))),
+            [0, 1]
+        );
         assert_eq!(put(Kind::Hook, "b", None), [0, 0]);
-        assert_eq!(put(Kind::Account, "c", Some(json!({"pvt_tree": [Id(1), Id(2)]}))), [0, 1]);
+        assert_eq!(put(Kind::Account, "c", Some(json!({"pvt_tree": [AccountId(1), AccountId(2)]}))), [0, 1]);
     }
 }

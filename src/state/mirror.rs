@@ -13,7 +13,7 @@ use super::accounts::TreeError;
 use super::document::{Kind, is_deleted, owner, revision};
 use super::handle::State;
 use super::write::{Expect, MirroredBy, Write, WriteError};
-use crate::model::{AccountId, Id};
+use crate::model::AccountId;
 
 type Document = Map<String, Value>;
 
@@ -100,13 +100,13 @@ impl State {
     }
 
     fn check_trees(&self, edits: &[Mirror]) -> Result<(), TreeError> {
-        let mut trees: BTreeMap<AccountId, Vec<Id>> = BTreeMap::new();
+        let mut trees: BTreeMap<AccountId, Vec<AccountId>> = BTreeMap::new();
         for edit in edits {
             if let (Kind::Account, Some(tree)) = (edit.kind, edit.set.get("pvt_tree")) {
                 let id: AccountId =
                     edit.id.parse().map_err(|_| WriteError::Missing { id: edit.id.clone() })?;
                 let tree = tree.as_array().map(Vec::as_slice).unwrap_or_default();
-                let tree: Vec<Id> = tree.iter().filter_map(|id| id.as_str()?.parse().ok()).collect();
+                let tree: Vec<AccountId> = tree.iter().filter_map(|id| id.as_str()?.parse().ok()).collect();
                 if id == self.settings().master {
                     return Err(TreeError::Root);
                 }

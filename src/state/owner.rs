@@ -21,7 +21,7 @@ use super::write::{By, Edit, Expect, StateRequest, Write, WriteError, Written};
 use super::{compact, journal, notices};
 use crate::disk::Disk;
 use crate::log::{Appender, NewRecord};
-use crate::model::{AccountId, Clock, Id};
+use crate::model::{AccountId, Clock, DocumentId};
 use crate::tasks::{Stop, Tasks};
 
 const MOST_AT_ONCE: usize = 256;
@@ -284,12 +284,12 @@ impl StateTask {
 
     /// Whether an id that a client chose collides with another id, including ids in this commit.
     fn is_taken(&self, overlay: &Overlay, kind: Kind, id: &str) -> Result<bool, WriteError> {
-        let Ok(given) = id.parse::<Id>() else { return Ok(false) };
+        let Ok(given) = id.parse::<DocumentId>() else { return Ok(false) };
         let collides = |(of, other): &(Kind, String)| {
             matches!(of, Kind::Account | Kind::Hook | Kind::Replay)
                 && other
                     .parse()
-                    .is_ok_and(|other: Id| (other == given && *of != kind) || other.collides(given))
+                    .is_ok_and(|other: DocumentId| (other == given && *of != kind) || other.collides(given))
         };
         Ok(self.shared.view().is_taken(given, kind)
             || overlay.iter().any(|(key, doc)| doc.is_some() && collides(key))

@@ -69,16 +69,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Id;
 
     #[test]
     fn revocations_count_for_their_account_until_their_tokens_expire() {
         let mut revoked = Revoked::default();
         let mut put = |id: &str, account: u128, expiry: Option<u64>| {
-            let doc = expiry.map(|exp| json!({"exp": exp, "pvt_account_id": Id(account)}));
+            let doc = expiry.map(|exp| json!({"exp": exp, "pvt_account_id": AccountId(account)}));
             let doc = doc.and_then(|doc| doc.as_object().cloned());
             revoked.note(&JournalEntry { kind: Kind::Revocation, id: id.to_owned(), doc });
-            ([1, 2].map(|account| revoked.live(Id(account), 10)), revoked.over(10, 2))
+            ([1, 2].map(|account| revoked.live(AccountId(account), 10)), revoked.over(10, 2))
         };
         let over = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
         assert_eq!(put("a", 1, Some(11)), ([1, 0], over(&[])));

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Map, Value};
 
 use super::document::{JournalEntry, Kind, is_deleted, owner};
-use crate::model::{AccountId, Id, fields_weight};
+use crate::model::{AccountId, fields_weight};
 
 /// The space of a document in addition to its JSON: its entries in the index and in memory. In bytes.
 const OVERHEAD: u64 = 1024;
@@ -55,7 +55,7 @@ pub(super) fn payer(kind: Kind, id: &str, doc: &Map<String, Value>) -> Option<Ac
 pub(super) fn tenant_in(id: AccountId, doc: &Map<String, Value>) -> AccountId {
     // The tree begins with the master account, and tenants stand directly below it.
     let tree = doc.get("pvt_tree").and_then(Value::as_array);
-    tree.and_then(|tree| tree.get(1)?.as_str()?.parse::<Id>().ok()).unwrap_or(id)
+    tree.and_then(|tree| tree.get(1)?.as_str()?.parse::<AccountId>().ok()).unwrap_or(id)
 }
 
 /// Changes a sum, and removes it when it is 0.
@@ -170,45 +170,51 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::DocumentId;
 
     fn note(tenants: &mut Tenants, kind: Kind, id: u128, doc: Option<Value>) {
         let doc = doc.map(|doc| doc.as_object().unwrap().clone());
-        tenants.note(&JournalEntry { kind, id: Id(id).to_string(), doc });
+        tenants.note(&JournalEntry { kind, id: DocumentId(id).to_string(), doc });
     }
 
     #[test]
     fn an_account_that_moves_to_another_tenant_takes_its_bytes_along() {
         let mut tenants = Tenants::default();
         let account = |tree: &[u128]| {
-            Some(json!({"pvt_tree": tree.iter().map(|id| Id(*id).to_string()).collect::<Vec<_>>()}))
+            Some(json!({"pvt_tree": tree.iter().map(|id| AccountId(*id).to_string()).collect::<Vec<_>>()}))
         };
         note(&mut tenants, Kind::Account, 1, account(&[]));
         note(&mut tenants, Kind::Account, 2, account(&[1]));
         note(&mut tenants, Kind::Account, 3, account(&[1]));
-        let alone = [2, 3].map(|id| tenants.bytes(Id(id)));
+        let alone = [2, 3].map(|id| tenants.bytes(AccountId(id)));
         note(&mut tenants, Kind::Account, 4, account(&[1, 2]));
-        note(&mut tenants, Kind::Hook, 9, Some(json!({"pvt_account_id": Id(4), "x": "y".repeat(5000)})));
-        assert!(tenants.bytes(Id(2)) > alone[0] + 5000);
+        note(
+            &mut tenants,
+            Kind::Hook,
+            9,
+            Some(json!({"pvt_account_id": AccountId(4), "x": "y".repeat(5000)})),
+        );
+        assert!(tenants.bytes(AccountId(2)) > alone[0] + 5000);
         note(&mut tenants, Kind::Account, 4, account(&[1, 3]));
-        assert_eq!(tenants.accounts(Id(2)), [Id(2)]);
-        assert_eq!(tenants.accounts(Id(3)), [Id(3), Id(4)]);
-        assert!(tenants.bytes(Id(3)) > alone[1] + 5000 && tenants.bytes(Id(2)) < 5000);
+        assert_eq!(tenants.accounts(AccountId(2)), [AccountId(2)]);
+        assert_eq!(tenants.accounts(AccountId(3)), [AccountId(3), AccountId(4)]);
+        assert!(tenants.bytes(AccountId(3)) > alone[1] + 5000 && tenants.bytes(AccountId(2)) < 5000);
         note(&mut tenants, Kind::Hook, 9, None);
         note(&mut tenants, Kind::Account, 4, None);
-        assert_eq!([2, 3].map(|id| tenants.bytes(Id(id))), alone);
+        assert_eq!([2, 3].map(|id| tenants.bytes(AccountId(id))), alone);
     }
 
     #[test]
     fn soft_deleted_documents_use_space_and_the_oldest_above_the_limit_are_found() {
         let mut tenants = Tenants::default();
         for id in 10..15 {
-            let doc = json!({"pvt_account_id": Id(2), "pvt_deleted": true, "pvt_modified": 100 - id});
+            let doc = json!({"pvt_account_id": AccountId(2), "pvt_deleted": true, "pvt_modified": 100 - id});
             note(&mut tenants, Kind::Hook, id, Some(doc));
         }
-        assert!(tenants.bytes(Id(2)) > 5 * OVERHEAD);
-        let named = tenants.deleted_beyond(Kind::Hook, Id(2), 3);
-        assert_eq!(named, [Id(14).to_string(), Id(13).to_string()]);
+        assert!(tenants.bytes(AccountId(2)) > 5 * OVERHEAD);
+        let named = tenants.deleted_beyond(Kind::Hook, AccountId(2), 3);
+        assert_eq!(named, [DocumentId(14), DocumentId(13)].map(|id| id.to_string()));
         note(&mut tenants, Kind::Hook, 14, None);
-        assert_eq!(tenants.deleted_beyond(Kind::Hook, Id(2), 3), [Id(13).to_string()]);
+        assert_eq!(tenants.deleted_beyond(Kind::Hook, AccountId(2), 3), [DocumentId(13).to_string()]);
     }
 }

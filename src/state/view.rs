@@ -12,7 +12,7 @@ use super::limits::Census;
 use super::revoked::Revoked;
 use super::tenants::Tenants;
 use crate::kazoo;
-use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, Id};
+use crate::model::{Account, AccountId, DocumentId, FailureLimits, Hook, HookId};
 
 /// A change of a document that concerns the queues. Changes come in order and none is left out.
 #[derive(Debug, Clone)]
@@ -70,12 +70,12 @@ impl View {
                 self.called.remove(before);
             }
             self.called.add(&account);
-            self.ids.add(account.id, Kind::Account);
+            self.ids.add(account.id.into(), Kind::Account);
             return Some(Change::AccountPut { now: account, before });
         }
         let gone = self.accounts.remove(&id.parse().ok()?)?;
         self.called.remove(&gone);
-        self.ids.remove(gone.id, Kind::Account);
+        self.ids.remove(gone.id.into(), Kind::Account);
         Some(Change::AccountGone(gone.id))
     }
 
@@ -131,7 +131,7 @@ impl View {
 
     /// Whether an id cannot be used for a new document of a kind: a document of another kind has it, or it shares a
     /// shortened or derived form with an id in use. A document of the same kind and id is not considered.
-    pub(super) fn is_taken(&self, id: Id, kind: Kind) -> bool {
+    pub(super) fn is_taken(&self, id: DocumentId, kind: Kind) -> bool {
         self.ids.is_taken(id, kind)
     }
 
@@ -187,11 +187,11 @@ mod tests {
     use super::*;
 
     fn put(view: &mut View, id: u128, tree: &[u128], reseller: bool) {
-        let tree: Vec<_> = tree.iter().map(|id| Id(*id).to_string()).collect();
-        let doc = json!({"_id": Id(id).to_string(), "pvt_tree": tree, "pvt_reseller": reseller});
+        let tree: Vec<_> = tree.iter().map(|id| AccountId(*id).to_string()).collect();
+        let doc = json!({"_id": DocumentId(id).to_string(), "pvt_tree": tree, "pvt_reseller": reseller});
         view.apply(&JournalEntry {
             kind: Kind::Account,
-            id: Id(id).to_string(),
+            id: DocumentId(id).to_string(),
             doc: doc.as_object().cloned(),
         });
     }
@@ -200,15 +200,15 @@ mod tests {
     fn a_realm_leads_to_the_account_that_has_it_now() {
         let mut view = View::default();
         let mut put = |id: u128, realm: &str| {
-            let doc = json!({"_id": Id(id).to_string(), "realm": realm}).as_object().cloned();
-            view.apply(&JournalEntry { kind: Kind::Account, id: Id(id).to_string(), doc });
+            let doc = json!({"_id": DocumentId(id).to_string(), "realm": realm}).as_object().cloned();
+            view.apply(&JournalEntry { kind: Kind::Account, id: DocumentId(id).to_string(), doc });
             ["a.example", "b.example"].map(|realm| view.account_of_realm(realm))
         };
-        assert_eq!(put(1, "A.example"), [Some(Id(1)), None]);
-        assert_eq!(put(1, "b.example"), [None, Some(Id(1))]);
-        assert_eq!(put(1, "a.example"), [Some(Id(1)), None]);
-        assert_eq!(put(2, "b.example"), [Some(Id(1)), Some(Id(2))]);
-        view.apply(&JournalEntry { kind: Kind::Account, id: Id(2).to_string(), doc: None });
+        assert_eq!(put(1, "A.example"), [Some(AccountId(1)), None]);
+        assert_eq!(put(1, "b.example"), [None, Some(AccountId(1))]);
+        assert_eq!(put(1, "a.example"), [Some(AccountId(1)), None]);
+        assert_eq!(put(2, "b.example"), [Some(AccountId(1)), Some(AccountId(2))]);
+        view.apply(&JournalEntry { kind: Kind::Account, id: DocumentId(2).to_string(), doc: None });
         assert_eq!(view.account_of_realm("B.EXAMPLE"), None);
     }
 
@@ -219,11 +219,14 @@ mod tests {
         put(&mut view, 2, &[1], true);
         put(&mut view, 3, &[1, 2], false);
         put(&mut view, 4, &[1, 2, 3], false);
-        assert_eq!(view.reseller_of(Id(4)), Some(Id(2)));
-        assert_eq!(view.reseller_of(Id(2)), Some(Id(1)));
-        assert_eq!(view.reseller_of(Id(1)), None);
-        assert!(view.is_ancestor_or_self(Id(2), Id(4)) && !view.is_ancestor_or_self(Id(4), Id(2)));
-        assert_eq!(view.children(Id(2)).len(), 1);
-        assert_eq!(view.descendants(Id(1)).len(), 3);
+        assert_eq!(view.reseller_of(AccountId(4)), Some(AccountId(2)));
+        assert_eq!(view.reseller_of(AccountId(2)), Some(AccountId(1)));
+        assert_eq!(view.reseller_of(AccountId(1)), None);
+        assert!(
+            view.is_ancestor_or_self(AccountId(2), AccountId(4))
+                && !view.is_ancestor_or_self(AccountId(4), AccountId(2))
+        );
+        assert_eq!(view.children(AccountId(2)).len(), 1);
+        assert_eq!(view.descendants(AccountId(1)).len(), 3);
     }
 }

@@ -132,7 +132,7 @@ fn number(key: &str, value: u16) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DeliveryId, EventId, HookId, Id, Span};
+    use crate::model::{AccountId, DeliveryId, EventId, HookId, Span};
 
     #[test]
     fn a_span_is_encoded_in_the_protocols_json() {
@@ -140,7 +140,7 @@ mod tests {
             span: Span { trace: 0xabc, id: 0xdef, flags: 1 },
             parent: 7,
             delivery: DeliveryId { event: EventId { log: 1, offset: 2 }, hook: HookId(3) },
-            account: Id(4),
+            account: AccountId(4),
             attempt: 2,
             status: Some(503),
             error: None,

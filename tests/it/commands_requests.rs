@@ -7,7 +7,7 @@ use std::time::Duration;
 use switchhook::amqp::{Address, BrokerStatus};
 use switchhook::commands::{CommandError, Requester, RequesterOptions};
 use switchhook::kazoo::{self, Message, Sender};
-use switchhook::model::{Clock, Id};
+use switchhook::model::{AccountId, Clock};
 use switchhook::tasks::{Stop, Tasks};
 
 use super::support::broker::Broker;
@@ -17,7 +17,7 @@ use super::support::wait::eventually;
 const SOON: Duration = Duration::from_secs(60);
 
 fn question(msg_id: &str) -> Message {
-    kazoo::account_query(Id(7), Sender { app: "test", node: "test@here", msg_id })
+    kazoo::account_query(AccountId(7), Sender { app: "test", node: "test@here", msg_id })
 }
 
 async fn is_connected(requester: &Requester) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use switchhook::disk::Disk;
-use switchhook::model::{Clock, HookId, Id};
+use switchhook::model::{Clock, HookId};
 use switchhook::state::{Expect, Kind, OpenError, OpenedState, State, StateOptions, Write};
 use switchhook::tasks::{Stop, Tasks};
 use tempfile::TempDir;
@@ -57,7 +57,7 @@ impl Running {
             });
             let doc = doc.as_object().cloned();
             let write =
-                Write { kind: Kind::Hook, id: Id(change % HOOKS).to_string(), doc, expect: Expect::Any };
+                Write { kind: Kind::Hook, id: HookId(change % HOOKS).to_string(), doc, expect: Expect::Any };
             if self.state.write(vec![write]).await.is_err() {
                 return usize::try_from(change).unwrap();
             }

@@ -81,17 +81,16 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::model::Id;
 
     /// Permits of `total` that an account takes at once.
     fn take(permits: &LookupPermits, account: u128) -> Vec<LookupPermit> {
-        std::iter::from_fn(|| permits.get(Id(account)).now_or_never().flatten()).collect()
+        std::iter::from_fn(|| permits.get(AccountId(account)).now_or_never().flatten()).collect()
     }
 
     #[test]
     fn a_tenant_with_all_its_accounts_gets_a_part_and_others_always_find_a_permit() {
         // Accounts of the same hundred belong to one tenant.
-        let permits = LookupPermits::new(64, Arc::new(|account: AccountId| Id(account.0 / 100 * 100)));
+        let permits = LookupPermits::new(64, Arc::new(|account: AccountId| AccountId(account.0 / 100 * 100)));
         let own = take(&permits, 100);
         assert_eq!(own.len(), 1 + 32 / ACCOUNTS_PART);
         let child = take(&permits, 101);

@@ -13,7 +13,7 @@ use super::errors::ApiError;
 use super::list::{Item, List, Rows};
 use super::reply::Reply;
 use crate::kazoo;
-use crate::model::{Account, AccountId, Id};
+use crate::model::{Account, AccountId, DocumentId};
 use crate::state::{Expect, Kind, State, random_id};
 
 pub(super) use changes::{delete, merge, move_below, replace};
@@ -24,7 +24,7 @@ pub(super) use changes::{delete, merge, move_below, replace};
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let parent = call.account()?.id;
     let mut data = call.envelope.object()?;
-    let id = take_id(call, &mut data)?;
+    let id = take_id(call, &mut data)?.as_account();
     let mut doc = document::created(&data)?;
     doc.extend(signature(call, id));
     let stored = if call.is_master() {
@@ -123,7 +123,7 @@ fn summary(account: &Account) -> Map<String, Value> {
         row.insert("realm".into(), realm.clone().into());
     }
     row.insert("enabled".into(), account.enabled.into());
-    row.insert("tree".into(), account.tree.iter().map(Id::to_string).collect::<Vec<_>>().into());
+    row.insert("tree".into(), account.tree.iter().map(AccountId::to_string).collect::<Vec<_>>().into());
     row
 }
 
@@ -135,7 +135,7 @@ fn stored(call: &Call<'_>) -> Result<Map<String, Value>, ApiError> {
 fn public_account(call: &Call<'_>, stored: &Map<String, Value>) -> Map<String, Value> {
     let state = &call.api.state;
     let mut out = kazoo::public_document(stored);
-    let id = stored.get("_id").and_then(Value::as_str).and_then(|id| id.parse::<Id>().ok());
+    let id = stored.get("_id").and_then(Value::as_str).and_then(|id| id.parse::<AccountId>().ok());
     let flag = |field: &str| stored.get(field).and_then(Value::as_bool).unwrap_or(false);
     out.insert("enabled".into(), flag("pvt_enabled").into());
     out.insert("is_reseller".into(), flag("pvt_reseller").into());
@@ -152,7 +152,7 @@ fn public_account(call: &Call<'_>, stored: &Map<String, Value>) -> Map<String, V
 
 /// Takes the id out of the data, or draws a new one. Only the master account may choose an id, because a chosen id
 /// could collide with one of another account. The write must use the condition `expected`.
-pub(super) fn take_id(call: &Call<'_>, data: &mut Map<String, Value>) -> Result<Id, ApiError> {
+pub(super) fn take_id(call: &Call<'_>, data: &mut Map<String, Value>) -> Result<DocumentId, ApiError> {
     match data.shift_remove("id") {
         None | Some(Value::Null) => Ok(random_id()),
         Some(_) if !call.is_master() => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{ApiOptions, TestApi};
-use crate::model::{Hook, HookId, Id, QueueState, QueueStatus, Trigger};
+use crate::model::{AccountId, Hook, HookId, QueueState, QueueStatus, Trigger};
 use crate::queues::{Survey, SurveyedHook};
 use crate::state::key_hash;
 
@@ -13,7 +13,7 @@ const PATHS: [(&str, &str); 5] =
     [("GET", "status"), ("GET", "log"), ("GET", "hooks"), ("GET", "audit"), ("POST", "retention")];
 
 fn surveyed(id: u128, waiting: u64, disable_reason: Option<&str>) -> SurveyedHook {
-    let hook = Hook::new(HookId(id), Id(9), Trigger::All, "https://example.com".to_owned());
+    let hook = Hook::new(HookId(id), AccountId(9), Trigger::All, "https://example.com".to_owned());
     let status = QueueStatus {
         state: QueueState::Active,
         paused: false,

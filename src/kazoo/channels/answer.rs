@@ -99,7 +99,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Id;
 
     fn answer(name: &str, channels: &Value) -> Vec<u8> {
         json!({"Event-Category": "call_event", "Event-Name": name, "Channels": channels, "Node": "e@h"})
@@ -109,12 +108,12 @@ mod tests {
 
     #[test]
     fn rows_have_no_fields_about_the_switch() {
-        let row = json!({"uuid": "c1", "account_id": Id(7), "other_leg": "c2", "switch_url": "sip:x",
+        let row = json!({"uuid": "c1", "account_id": AccountId(7), "other_leg": "c2", "switch_url": "sip:x",
                          "fetch_id": "f", "answered": true, "realm": "r", "destination": "1002"});
         let body = answer("query_account_channels_resp", &json!([row, 7, {"no": "uuid"}]));
         let channels = account_channels(&body).unwrap();
         assert_eq!(channels.len(), 1);
-        assert_eq!((channels[0].call_id.as_str(), channels[0].account), ("c1", Some(Id(7))));
+        assert_eq!((channels[0].call_id.as_str(), channels[0].account), ("c1", Some(AccountId(7))));
         assert!(channels[0].bridged);
         let shown = json!({"uuid": "c1", "other_leg": "c2", "answered": true, "destination": "1002"});
         assert_eq!(Value::Object(channels[0].shown.clone()), shown);
@@ -122,12 +121,12 @@ mod tests {
 
     #[test]
     fn the_keys_of_a_single_channel_are_normalised() {
-        let call = json!({"Account-ID": Id(7), "Call-ID": "c1", "Other-Leg-Call-ID": "", "Answered": true,
+        let call = json!({"Account-ID": AccountId(7), "Call-ID": "c1", "Other-Leg-Call-ID": "", "Answered": true,
                           "Custom-Channel-Vars": {"Owner-ID": "o", "Realm": "r"}, "Media-Node": "m"});
         let body = answer("query_channels_resp", &json!({"c1": call, "c2": null}));
         let channels = call_channels(&body).unwrap();
         assert_eq!(channels.len(), 1);
-        assert_eq!((channels[0].account, channels[0].bridged), (Some(Id(7)), false));
+        assert_eq!((channels[0].account, channels[0].bridged), (Some(AccountId(7)), false));
         let shown = json!({"call_id": "c1", "other_leg_call_id": "", "answered": true,
                            "custom_channel_vars": {"owner_id": "o", "realm": "r"}});
         assert_eq!(Value::Object(channels[0].shown.clone()), shown);

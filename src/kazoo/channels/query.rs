@@ -49,16 +49,15 @@ pub fn call_query(call_id: &str, sender: Sender<'_>) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
 
     const US: Sender<'_> = Sender { app: "switchhook", node: "switchhook@h", msg_id: "m1" };
 
     #[test]
     fn an_account_query_has_the_fields_of_its_kind() {
-        let message = account_query(Id(0xa), US);
-        assert_eq!(message.routing_key, format!("call.status_req.{}", Id(0xa)));
+        let message = account_query(AccountId(0xa), US);
+        assert_eq!(message.routing_key, format!("call.status_req.{}", AccountId(0xa)));
         let expected = json!({
-            "Account-ID": Id(0xa), "Active-Only": false, "Usernames": [],
+            "Account-ID": AccountId(0xa), "Active-Only": false, "Usernames": [],
             "App-Name": "switchhook", "App-Version": env!("CARGO_PKG_VERSION"), "Node": "switchhook@h",
             "Event-Category": "call_event", "Event-Name": "query_account_channels_req", "Msg-ID": "m1",
         });

@@ -167,7 +167,6 @@ impl News {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
 
     fn parsed(text: &str) -> Option<Result<HookBinding, String>> {
         HookBinding::parse(text).map(|parsed| parsed.map_err(|error| error.to_string()))
@@ -200,7 +199,7 @@ mod tests {
     fn a_binding_gets_only_news_of_its_account_and_hook() {
         let news = |account: u128, hook: u128| News {
             about: About::Queue(HookId(hook)),
-            account: Id(account),
+            account: AccountId(account),
             data: Map::new(),
         };
         let bound = |reach: Reach, text: &str| Bound {
@@ -208,13 +207,13 @@ mod tests {
             reach,
             of: HookBinding::parse(text).unwrap().unwrap(),
         };
-        let of_hook = format!("webhook.queue.{}", Id(5));
+        let of_hook = format!("webhook.queue.{}", HookId(5));
         for (reach, text, gets) in [
-            (Reach::One(Id(1)), "webhook.queue.*", [true, true, false]),
-            (Reach::One(Id(1)), of_hook.as_str(), [true, false, false]),
+            (Reach::One(AccountId(1)), "webhook.queue.*", [true, true, false]),
+            (Reach::One(AccountId(1)), of_hook.as_str(), [true, false, false]),
             (Reach::All, "webhook.queue.*", [true, true, true]),
             (Reach::All, of_hook.as_str(), [true, false, true]),
-            (Reach::One(Id(1)), "webhook.attempt.*", [false; 3]),
+            (Reach::One(AccountId(1)), "webhook.attempt.*", [false; 3]),
             (Reach::All, "webhook.event.*", [false; 3]),
         ] {
             let got = [news(1, 5), news(1, 6), news(2, 5)]

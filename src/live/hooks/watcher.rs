@@ -103,9 +103,9 @@ mod tests {
     use super::super::watch::RING;
     use super::*;
     use crate::live::subscriptions::Reach;
-    use crate::model::{HookId, Id};
+    use crate::model::HookId;
 
-    const ACCOUNT: AccountId = Id(1);
+    const ACCOUNT: AccountId = AccountId(1);
 
     /// A session that watches all attempts of an account.
     async fn watcher(watch: &Arc<Watch>) -> Watcher {
@@ -148,7 +148,7 @@ mod tests {
     async fn news_of_other_accounts_make_no_frame() {
         let watch = Arc::new(Watch::new());
         let mut session = watcher(&watch).await;
-        watch.tell(Some(attempt(Id(2))));
+        watch.tell(Some(attempt(AccountId(2))));
         watch.tell(Some(attempt(ACCOUNT)));
         watch.tell(None);
         assert_eq!(names(&mut session).await, ["attempt"]);
@@ -167,7 +167,7 @@ mod tests {
             }
         };
         assert_eq!(held.len(), most);
-        assert_eq!(Watcher::new(Arc::clone(&watch)).enter(Some(Id(2))), Ok(()));
+        assert_eq!(Watcher::new(Arc::clone(&watch)).enter(Some(AccountId(2))), Ok(()));
         held.pop();
         assert_eq!(Watcher::new(Arc::clone(&watch)).enter(Some(ACCOUNT)), Ok(()));
     }

@@ -119,7 +119,7 @@ fn a_client_may_subscribe_to_its_account_and_those_below_and_the_master_to_all()
     let data = talk.data(&subscribe("*", "object.*.*"));
     assert_eq!(data["subscribed"], json!(["call.*.*", "call.*.*", "object.*.*"]));
     let reaches = talk.protocol.subscriptions.reaches();
-    assert_eq!(reaches, [Reach::One(Id(0xaa)), Reach::One(Id(0xbb)), Reach::All].into());
+    assert_eq!(reaches, [Reach::One(AccountId(0xaa)), Reach::One(AccountId(0xbb)), Reach::All].into());
 }
 
 #[test]

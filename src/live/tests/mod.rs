@@ -6,7 +6,7 @@ mod frames;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::Id;
+use crate::model::AccountId;
 
 const OWN: &str = "000000000000000000000000000000aa";
 const BELOW: &str = "000000000000000000000000000000bb";

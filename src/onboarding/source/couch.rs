@@ -235,8 +235,7 @@ impl Couch {
             self.take_account(&doc, &mut reading, &mut stubs);
         }
         self.repair(stubs, &mut reading).await?;
-        let hooks: Vec<AccountId> = hooks.iter().map(|hook| (*hook).into()).collect();
-        for doc in self.keyed(WEBHOOKS, &hooks).await? {
+        for doc in self.keyed(WEBHOOKS, hooks).await? {
             if let Some(hook) = KazooHook::of_document(&doc) {
                 reading.add_hook(hook);
             }

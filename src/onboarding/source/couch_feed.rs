@@ -22,7 +22,7 @@ pub struct Changes {
 
 impl Couch {
     /// Asks whether a document is really gone.
-    pub async fn gone(&self, kind: Kind, id: crate::model::Id) -> Result<Gone, SourceError> {
+    pub async fn gone(&self, kind: Kind, id: crate::model::DocumentId) -> Result<Gone, SourceError> {
         let database = if kind == Kind::Account { ACCOUNTS } else { WEBHOOKS };
         let path = format!("{database}/{id}");
         let answer = match self.client.ask(Ask::get(&path, &[])).await {
@@ -39,13 +39,15 @@ impl Couch {
             (Some("deleted"), _) | (Some("missing"), Kind::Hook) => Ok(Gone::Yes),
             // Without a tombstone, the copy in `accounts` may be missing by accident. The account's own
             // database decides.
-            (Some("missing"), _) => match self.get(&format!("{}/{id}", account_database(id))).await {
-                Ok(Some(_)) => Ok(Gone::OnlyHalf),
-                Ok(None) => Ok(Gone::Yes),
-                // Nothing is known, and what may exist must not be deleted here.
-                Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(Gone::No),
-                Err(error) => Err(error),
-            },
+            (Some("missing"), _) => {
+                match self.get(&format!("{}/{id}", account_database(id.as_account()))).await {
+                    Ok(Some(_)) => Ok(Gone::OnlyHalf),
+                    Ok(None) => Ok(Gone::Yes),
+                    // Nothing is known, and what may exist must not be deleted here.
+                    Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(Gone::No),
+                    Err(error) => Err(error),
+                }
+            }
             _ => Err(strange(&path, format!("does not say whether it is deleted: {}", reason(&answer.body)))),
         }
     }

@@ -3,13 +3,14 @@
 //! Promise: a document that is too large for an answer is named and left out, and does not keep the others from being read.
 
 use reqwest::Method;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::client::{Answer, Ask, SourceError};
 use super::couch::Couch;
 use super::couch_feed::{reason, strange};
 use super::{ACCOUNTS, HOOKS, too_many};
-use crate::model::Id;
+use crate::model::DocumentId;
 use crate::onboarding::odd::{Odd, OddKind};
 
 type Document = Map<String, Value>;
@@ -97,7 +98,7 @@ impl Couch {
         };
         let id = text(&row).unwrap_or_default();
         // Only an account or a hook is of interest, and their ids need no escaping in a path.
-        let doc = match id.parse::<Id>() {
+        let doc = match id.parse::<DocumentId>() {
             Ok(safe) => self.get(&format!("{database}/{safe}")).await,
             Err(_) => Ok(None),
         };
@@ -117,10 +118,14 @@ impl Couch {
     }
 
     /// Reads documents by their ids. The answer does not contain missing ones, nor any that is too large.
-    pub(super) async fn keyed(&self, database: &str, ids: &[Id]) -> Result<Vec<Document>, SourceError> {
+    pub(super) async fn keyed(
+        &self,
+        database: &str,
+        ids: &[impl Serialize],
+    ) -> Result<Vec<Document>, SourceError> {
         let path = format!("{database}/_all_docs");
         let mut docs = Vec::new();
-        let mut parts: Vec<&[Id]> = ids.chunks(KEYS).collect();
+        let mut parts: Vec<_> = ids.chunks(KEYS).collect();
         while let Some(ids) = parts.pop() {
             let body = json!({"keys": ids});
             let query = [("include_docs", "true".to_owned())];

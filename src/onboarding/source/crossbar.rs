@@ -3,6 +3,7 @@
 //! read separately.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -11,7 +12,7 @@ use serde_json::{Map, Value};
 use super::client::SourceError;
 use super::crossbar_api::{Crossbar, strange};
 use super::{ACCOUNTS, Gone, HOOKS, Part, Progress, Stage, Want, fits, too_many};
-use crate::model::{AccountId, HookId, Id};
+use crate::model::{AccountId, DocumentId, HookId};
 use crate::onboarding::odd::{Odd, OddKind};
 use crate::onboarding::reading::{KazooAccount, KazooHook, KazooLimits, OwnLimits, Profile, Reading};
 use crate::state::Kind;
@@ -130,7 +131,7 @@ impl Crossbar {
             for row in rows?.unwrap_or_default() {
                 let Some(id) = id_of(&row) else { continue };
                 let reason = row.get("disable_reason").and_then(Value::as_str).map(str::to_owned);
-                found.push((account, id.as_hook(), reason));
+                found.push((account, id, reason));
             }
             if found.len() > self.bounds.most_hooks {
                 return Err(too_many(HOOKS, self.bounds.most_hooks));
@@ -238,7 +239,7 @@ impl Crossbar {
         for (account, ids) in by_account {
             let rows = self.hook_rows(account).await?.unwrap_or_default();
             for id in ids {
-                let row = rows.iter().find(|row| id_of(row) == Some(id.into()));
+                let row = rows.iter().find(|row| id_of(row) == Some(id));
                 let (Some(row), Some(doc)) = (row, self.hook(account, id).await?) else { continue };
                 let mut hook = KazooHook::of_public(id, account, &doc);
                 hook.disabled_message = row.get("disable_reason").and_then(Value::as_str).map(str::to_owned);
@@ -254,12 +255,17 @@ impl Crossbar {
         let answer = self.get(&path, &[("paginate", "false".to_owned())]).await?;
         let rows =
             answer.body.get("data").and_then(Value::as_array).ok_or_else(|| strange(&path, "no list"))?;
-        let ids = rows.iter().map(|row| row.as_object().and_then(id_of));
+        let ids = rows.iter().map(|row| row.as_object().and_then(id_of::<AccountId>));
         ids.collect::<Option<Vec<_>>>().ok_or_else(|| strange(&path, "a row has no id"))
     }
 
     /// Asks whether a document is really gone.
-    pub async fn gone(&self, kind: Kind, id: Id, owner: Option<AccountId>) -> Result<Gone, SourceError> {
+    pub async fn gone(
+        &self,
+        kind: Kind,
+        id: DocumentId,
+        owner: Option<AccountId>,
+    ) -> Result<Gone, SourceError> {
         let path = match (kind, owner) {
             (Kind::Account, _) => format!("v2/accounts/{id}"),
             (_, Some(owner)) => format!("v2/accounts/{owner}/webhooks/{id}"),
@@ -277,7 +283,7 @@ impl Crossbar {
     }
 }
 
-fn id_of(row: &Document) -> Option<Id> {
+fn id_of<I: FromStr>(row: &Document) -> Option<I> {
     row.get("id")?.as_str()?.parse().ok()
 }
 

@@ -109,18 +109,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::{HookId, Id};
+    use crate::model::HookId;
 
     #[test]
     fn a_saved_reading_is_read_back_and_a_truncated_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kazoo.jsonl");
         let doc = json!({"name": "n", "uri": "https://x.example/"}).as_object().cloned().unwrap();
-        let hook =
-            KazooHook { id: HookId(7), account: Id(1), rev: Some("1-a".into()), doc, disabled_message: None };
-        let mut reading = Reading { master: Some(Id(1)), is_complete: true, ..Reading::default() };
+        let hook = KazooHook {
+            id: HookId(7),
+            account: AccountId(1),
+            rev: Some("1-a".into()),
+            doc,
+            disabled_message: None,
+        };
+        let mut reading = Reading { master: Some(AccountId(1)), is_complete: true, ..Reading::default() };
         reading.add_hook(hook);
-        reading.deleted.insert(Id(3));
+        reading.deleted.insert(AccountId(3));
         save(&path, &reading).unwrap();
         let loaded = load(&path, Bounds::default()).unwrap();
         assert_eq!(loaded, Reading { is_complete: false, ..reading });

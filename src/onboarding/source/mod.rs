@@ -25,7 +25,7 @@ pub use file::{load, save};
 pub use resume::{KEPT_S, Resume};
 
 use super::reading::Reading;
-use crate::model::{AccountId, HookId, Id};
+use crate::model::{AccountId, DocumentId, HookId};
 use crate::state::Kind;
 
 /// The limits of a reading.
@@ -255,7 +255,12 @@ impl Source {
     }
 
     /// Asks whether an account, or a hook of an account, is really gone.
-    pub async fn gone(&self, kind: Kind, id: Id, owner: Option<AccountId>) -> Result<Gone, SourceError> {
+    pub async fn gone(
+        &self,
+        kind: Kind,
+        id: DocumentId,
+        owner: Option<AccountId>,
+    ) -> Result<Gone, SourceError> {
         match self {
             Self::Couch(couch) => couch.gone(kind, id).await,
             Self::Crossbar(crossbar) => crossbar.gone(kind, id, owner).await,

@@ -170,7 +170,7 @@ fn is_torn_head(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{HookId, Id};
+    use crate::model::HookId;
     use crate::onboarding::reading::KazooAccount;
 
     const WANTS: [u128; 3] = [1, 2, 3];
@@ -178,7 +178,8 @@ mod tests {
     fn lists() -> Reading {
         let mut reading = Reading::default();
         for id in WANTS {
-            let doc = serde_json::json!({"_id": Id(id).to_string(), "pvt_type": "account", "pvt_tree": []});
+            let doc =
+                serde_json::json!({"_id": AccountId(id).to_string(), "pvt_type": "account", "pvt_tree": []});
             let doc = doc.as_object().cloned().unwrap();
             match KazooAccount::found(&doc, crate::onboarding::Profile::Current) {
                 crate::onboarding::AccountDocument::Account(account) => reading.add_account(*account),
@@ -189,7 +190,7 @@ mod tests {
     }
 
     fn wants(ids: &[u128]) -> Vec<Want> {
-        ids.iter().map(|id| Want { account: Id(*id), limits: true }).collect()
+        ids.iter().map(|id| Want { account: AccountId(*id), limits: true }).collect()
     }
 
     fn open(path: &Path, source: &str, now_s: u64) -> Result<Resume, SourceError> {
@@ -211,7 +212,7 @@ mod tests {
         let mut reading = lists();
         for account in WANTS {
             let doc = serde_json::Map::new();
-            let (id, account) = (HookId(account + 10), Id(account));
+            let (id, account) = (HookId(account + 10), AccountId(account));
             reading.add_hook(KazooHook { id, account, rev: None, doc, disabled_message: None });
         }
         resume.keep(&wants(&[1]), &reading, true).unwrap();

@@ -3,7 +3,7 @@
 //! Promise: KAZOO confirms each deletion separately, and the number of deletions within an hour is limited.
 
 use super::round::{Failed, Round, text};
-use crate::model::Id;
+use crate::model::DocumentId;
 use crate::onboarding::here::Here;
 use crate::onboarding::source::Gone;
 use crate::state::{Kind, MirroredBy, TreeError};
@@ -12,7 +12,7 @@ impl Round {
     /// Deletes missing documents after KAZOO has confirmed each one separately. Returns why a document was kept.
     pub(super) async fn delete(
         &mut self,
-        gone: Vec<(Kind, Id)>,
+        gone: Vec<(Kind, DocumentId)>,
         now_s: u64,
     ) -> Result<Option<String>, Failed> {
         let mut kept = None;
@@ -35,7 +35,7 @@ impl Round {
             }
             // Descendants first: an account with descendants cannot be deleted.
             ids.sort_by_key(|id| {
-                std::cmp::Reverse(self.state.account(*id).map_or(0, |account| account.tree.len()))
+                std::cmp::Reverse(self.state.account(id.as_account()).map_or(0, |account| account.tree.len()))
             });
             for id in ids {
                 // One that stays does not keep the others.
@@ -45,7 +45,7 @@ impl Round {
         Ok(kept)
     }
 
-    async fn delete_one(&mut self, kind: Kind, id: Id, now_s: u64) -> Result<Option<String>, Failed> {
+    async fn delete_one(&mut self, kind: Kind, id: DocumentId, now_s: u64) -> Result<Option<String>, Failed> {
         // Missing in a list is not proof of a deletion: a list can be cut or lag behind. So each document is requested by its id.
         let owner = if kind == Kind::Hook { self.owner_here(id.as_hook()) } else { None };
         match self.source.gone(kind, id, owner).await.map_err(text)? {

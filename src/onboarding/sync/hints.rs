@@ -173,11 +173,11 @@ impl Hints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Encoding, Id, Mended};
+    use crate::model::{Encoding, Mended};
 
     #[test]
     fn messages_name_the_documents_to_read_again() {
-        let (account, hook) = (Id(7), HookId(9));
+        let (account, hook) = (AccountId(7), HookId(9));
         let own = crate::kazoo::account_database(account);
         let third = Generation::of("3-ab");
         let cases = [
@@ -199,12 +199,12 @@ mod tests {
 
     #[test]
     fn only_messages_of_the_broker_count_and_not_what_clients_submit() {
-        let (id, key) = (Id(7).to_string(), "doc_edited.accounts.account.x");
+        let (id, key) = (AccountId(7).to_string(), "doc_edited.accounts.account.x");
         let event = |source, exchange| Event {
             source,
             encoding: Encoding::Plain,
             family: None,
-            account: Some(Id(7)),
+            account: Some(AccountId(7)),
             internal_leg: false,
             mended: Mended::default(),
             quarantine: None,
@@ -221,7 +221,7 @@ mod tests {
             body: br#"{"Rev": "3-ab"}"#,
         };
         let third = Generation::of("3-ab");
-        assert_eq!(hint_of(&event(Source::Amqp, "configuration")), Some(Hint::Account(Id(7), third)));
+        assert_eq!(hint_of(&event(Source::Amqp, "configuration")), Some(Hint::Account(AccountId(7), third)));
         assert_eq!(hint_of(&event(Source::Amqp, "callevt")), None);
         assert_eq!(hint_of(&event(Source::Http, "")), None);
         assert_eq!(hint_of(&event(Source::Internal, "configuration")), None);
@@ -231,7 +231,7 @@ mod tests {
     fn a_flood_of_hints_takes_bounded_memory_and_everything_is_read() {
         let mut pending = Pending::default();
         for number in 0..=MOST as u128 {
-            pending.add(Hint::Account(Id(number), None));
+            pending.add(Hint::Account(AccountId(number), None));
         }
         assert_eq!(pending, Pending { all: true, ..Pending::default() });
     }
@@ -240,9 +240,9 @@ mod tests {
     fn a_hint_without_a_revision_does_not_erase_a_known_one() {
         let mut pending = Pending::default();
         let (second, third) = (Generation::of("2-ab"), Generation::of("3-ab"));
-        pending.add(Hint::Hook(HookId(1), Some(Id(2)), third));
+        pending.add(Hint::Hook(HookId(1), Some(AccountId(2)), third));
         pending.add(Hint::Hook(HookId(1), None, second));
-        let known = PendingHook { account: Some(Id(2)), generation: third };
+        let known = PendingHook { account: Some(AccountId(2)), generation: third };
         assert_eq!(pending.hooks.get(&HookId(1)), Some(&known));
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::Id;
+use crate::model::DocumentId;
 use crate::state::Kind;
 
 /// The number of times for which an older revision is not applied.
@@ -31,13 +31,13 @@ struct AppliedRevision {
 
 /// The last applied revision of each document.
 #[derive(Default)]
-pub(super) struct Revisions(HashMap<(Kind, Id), AppliedRevision>);
+pub(super) struct Revisions(HashMap<(Kind, DocumentId), AppliedRevision>);
 
 impl Revisions {
     /// Whether to apply a document that was read. `hinted` is the revision in a hint.
     pub(super) fn accept(
         &mut self,
-        key: (Kind, Id),
+        key: (Kind, DocumentId),
         read: Option<Generation>,
         hinted: Option<Generation>,
     ) -> bool {
@@ -52,7 +52,7 @@ impl Revisions {
     }
 
     /// Forgets a deleted document.
-    pub(super) fn forget(&mut self, key: (Kind, Id)) {
+    pub(super) fn forget(&mut self, key: (Kind, DocumentId)) {
         self.0.remove(&key);
     }
 }
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn an_older_revision_counts_only_after_several_readings() {
-        let (mut revisions, key) = (Revisions::default(), (Kind::Hook, Id(1)));
+        let (mut revisions, key) = (Revisions::default(), (Kind::Hook, DocumentId(1)));
         let of = Generation::of;
         assert!(revisions.accept(key, of("2-a"), None));
         assert!(!revisions.accept(key, of("2-a"), of("3-b")), "the hint has a later revision");

@@ -10,7 +10,7 @@ use super::revisions::{Generation, Revisions};
 use super::status::{Doing, SyncStatus};
 use super::under_way::{Needs, Shown, UnderWay, recall, wants};
 use super::{Sync, SyncOptions};
-use crate::model::{AccountId, HookId, Id};
+use crate::model::{AccountId, DocumentId, HookId};
 use crate::onboarding::apply::Begin;
 use crate::onboarding::odd::OddKind;
 use crate::onboarding::plan::{Plan, plan};
@@ -210,12 +210,12 @@ impl Round {
         }
         let missing_accounts = accounts.iter().filter(|id| !reading.accounts.contains_key(id));
         let missing_hooks = hooks.iter().map(|(id, _)| id).filter(|id| !reading.hooks.contains_key(id));
-        let mut gone: Vec<_> = missing_accounts.map(|id| (Kind::Account, *id)).collect();
+        let mut gone: Vec<_> = missing_accounts.map(|id| (Kind::Account, DocumentId::from(*id))).collect();
         if !self.options.rules.hooks_once {
-            gone.extend(missing_hooks.map(|id| (Kind::Hook, Id::from(*id))));
+            gone.extend(missing_hooks.map(|id| (Kind::Hook, DocumentId::from(*id))));
         }
         let master = self.state.settings().master;
-        gone.retain(|(kind, id)| *id != master && self.is_kazoos(*kind, *id));
+        gone.retain(|(kind, id)| *id != master.into() && self.is_kazoos(*kind, *id));
         let doubtful = self.world.sift(&mut reading, pending);
         gone.retain(|key| !doubtful.contains(key));
         self.again(&doubtful, pending);
@@ -252,10 +252,11 @@ impl Round {
     }
 
     /// Puts the hints of doubtful documents back, so that the next round reads them again.
-    fn again(&self, doubtful: &BTreeSet<(Kind, Id)>, pending: &Pending) {
+    fn again(&self, doubtful: &BTreeSet<(Kind, DocumentId)>, pending: &Pending) {
         for (kind, id) in doubtful {
             if *kind == Kind::Account {
-                self.hints.add(Hint::Account(*id, pending.accounts.get(id).copied().flatten()));
+                let account = id.as_account();
+                self.hints.add(Hint::Account(account, pending.accounts.get(&account).copied().flatten()));
             } else {
                 let hook = pending.hooks.get(&id.as_hook()).copied().unwrap_or_default();
                 self.hints.add(Hint::Hook(id.as_hook(), hook.account, hook.generation));
@@ -272,7 +273,7 @@ impl Round {
         self.source.reread(&accounts, hooks).await.map_err(text)
     }
 
-    fn here(&self, kind: Kind, id: Id) -> Option<Document> {
+    fn here(&self, kind: Kind, id: DocumentId) -> Option<Document> {
         self.state.get(kind, &id.to_string()).ok().flatten().filter(|doc| !is_deleted(doc))
     }
 
@@ -280,7 +281,7 @@ impl Round {
         owner(&self.here(Kind::Hook, hook.into())?)
     }
 
-    fn is_kazoos(&self, kind: Kind, id: Id) -> bool {
+    fn is_kazoos(&self, kind: Kind, id: DocumentId) -> bool {
         self.here(kind, id).is_some_and(|doc| is_mirrored(&doc))
     }
 
@@ -318,9 +319,9 @@ impl Round {
 
 impl World {
     /// Forgets a deleted document.
-    pub(super) fn forget(&mut self, kind: Kind, id: Id) {
+    pub(super) fn forget(&mut self, kind: Kind, id: DocumentId) {
         match kind {
-            Kind::Account => drop(self.accounts.remove(&id)),
+            Kind::Account => drop(self.accounts.remove(&id.as_account())),
             _ => drop(self.hooks.remove(&id.as_hook())),
         }
         self.revisions.forget((kind, id));
@@ -328,27 +329,32 @@ impl World {
 
     /// Replaces doubtful documents of a reading by the known ones: those older than the last applied revision, or
     /// older than a hint says. Returns the doubtful documents.
-    fn sift(&mut self, reading: &mut Reading, pending: &Pending) -> BTreeSet<(Kind, Id)> {
+    fn sift(&mut self, reading: &mut Reading, pending: &Pending) -> BTreeSet<(Kind, DocumentId)> {
         let mut doubtful = BTreeSet::new();
         let generation = |rev: &Option<String>| rev.as_deref().and_then(Generation::of);
         for (id, account) in &reading.accounts {
             let hinted = pending.accounts.get(id).copied().flatten();
-            if !self.revisions.accept((Kind::Account, *id), generation(&account.rev), hinted) {
-                doubtful.insert((Kind::Account, *id));
+            let key = (Kind::Account, DocumentId::from(*id));
+            if !self.revisions.accept(key, generation(&account.rev), hinted) {
+                doubtful.insert(key);
             }
         }
         for (id, hook) in &reading.hooks {
             let hinted = pending.hooks.get(id).and_then(|hook| hook.generation);
-            let key = (Kind::Hook, Id::from(*id));
+            let key = (Kind::Hook, DocumentId::from(*id));
             if !self.revisions.accept(key, generation(&hook.rev), hinted) {
                 doubtful.insert(key);
             }
         }
         for (kind, id) in &doubtful {
-            match (kind, self.accounts.get(id)) {
-                (Kind::Account, Some(before)) => drop(reading.accounts.insert(*id, before.clone())),
-                (Kind::Account, None) => drop(reading.accounts.remove(id)),
-                _ => drop(reading.hooks.remove(&id.as_hook())),
+            if *kind != Kind::Account {
+                reading.hooks.remove(&id.as_hook());
+                continue;
+            }
+            let account = id.as_account();
+            match self.accounts.get(&account) {
+                Some(before) => drop(reading.accounts.insert(account, before.clone())),
+                None => drop(reading.accounts.remove(&account)),
             }
         }
         doubtful

@@ -129,7 +129,6 @@ impl Progress for Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
     use crate::onboarding::testing;
 
     fn account(id: u128, tree: &[u128], limits: OwnLimits) -> KazooAccount {
@@ -148,11 +147,11 @@ mod tests {
             reading.add_account(account(id, tree, limits));
         }
         let (mut turn, needs) = (None, Needs { hooks: false, again: 2 });
-        let mut next = || ids(&wants(&reading, Id(1), needs, &mut turn));
+        let mut next = || ids(&wants(&reading, AccountId(1), needs, &mut turn));
         assert_eq!(next(), [9, 2, 1, 5]);
         assert_eq!(next(), [9, 2, 1, 6], "the turn begins again after the last account");
         assert_eq!(next(), [9, 2, 5, 6]);
-        let all = wants(&reading, Id(1), Needs { hooks: true, again: 0 }, &mut None);
+        let all = wants(&reading, AccountId(1), Needs { hooks: true, again: 0 }, &mut None);
         let without_limits: Vec<_> =
             all.iter().filter(|want| !want.limits).map(|want| want.account.0).collect();
         assert_eq!((ids(&all), without_limits), (vec![9, 2, 1, 5, 6], vec![1, 5, 6]));
@@ -162,7 +161,7 @@ mod tests {
     fn a_reading_that_broke_off_continues_with_the_step_that_failed_unless_it_is_old() {
         let mut reading = Reading::default();
         (1..=3).for_each(|id| reading.add_account(account(id, &[], OwnLimits::Unknown)));
-        let all = wants(&reading, Id(1), Needs { hooks: false, again: 0 }, &mut None);
+        let all = wants(&reading, AccountId(1), Needs { hooks: false, again: 0 }, &mut None);
         let mut under_way = UnderWay::new(reading, all, 2, 1000);
         assert_eq!((under_way.is_long, ids(&under_way.step(2))), (true, vec![1, 2]));
         under_way.finished(2, 5000);

@@ -258,16 +258,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::Id;
 
     const LIMITS: UnknownLimits = UnknownLimits { wait: Duration::from_secs(10), bytes: 10 * 164 };
 
     fn event(account: u128, offset: u64) -> HeldEvent {
-        HeldEvent { account: Id(account), offset, bytes: 100, awaited_by: Partitions::ALL }
+        HeldEvent { account: AccountId(account), offset, bytes: 100, awaited_by: Partitions::ALL }
     }
 
     fn taken(unknown: &Unknown, account: u128, now: Moment) -> Vec<u64> {
-        unknown.take(Id(account), LIMITS, now).iter().map(|event| event.offset).collect()
+        unknown.take(AccountId(account), LIMITS, now).iter().map(|event| event.offset).collect()
     }
 
     fn at(seconds: u64) -> Now {
@@ -286,7 +285,7 @@ mod tests {
         assert_eq!(taken(&unknown, 2, at(0).moment), (91..100).collect::<Vec<_>>());
         let counts = unknown.counts();
         assert_eq!((counts.no_room, counts.waiting, counts.bytes), (90, 0, 0));
-        assert_eq!(counts.last_given_up, Some((at(1).wall, Id(2))));
+        assert_eq!(counts.last_given_up, Some((at(1).wall, AccountId(2))));
     }
 
     #[test]
@@ -295,7 +294,7 @@ mod tests {
         unknown.hold(event(1, 5), LIMITS, at(0));
         unknown.hold(event(1, 6), LIMITS, at(7));
         unknown.expire(LIMITS, at(10), |_| false);
-        assert_eq!(unknown.first_waiting(Id(1)), Some(6));
+        assert_eq!(unknown.first_waiting(AccountId(1)), Some(6));
         assert_eq!((unknown.counts().expired, unknown.image()), (1, vec![event(1, 6)]));
     }
 
@@ -304,9 +303,9 @@ mod tests {
         let unknown = Unknown::default();
         unknown.hold(event(1, 5), LIMITS, at(0));
         assert_eq!(taken(&unknown, 1, at(3).moment), [5]);
-        assert_eq!(unknown.first_waiting(Id(1)), Some(5));
+        assert_eq!(unknown.first_waiting(AccountId(1)), Some(5));
         unknown.expire(LIMITS, at(13), |_| false);
-        assert_eq!(unknown.first_waiting(Id(1)), None);
+        assert_eq!(unknown.first_waiting(AccountId(1)), None);
     }
 
     #[test]

@@ -76,12 +76,11 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::model::Id;
 
     #[test]
     fn the_reads_of_an_account_wait_only_for_each_other() {
         let reads = Arc::new(AccountReads::default());
-        let take = |account| reads.take(Id(account)).now_or_never();
+        let take = |account| reads.take(AccountId(account)).now_or_never();
         let held: Vec<_> = (0..AT_ONCE).map(|_| take(1).flatten().unwrap()).collect();
         assert!(take(1).is_none(), "the account makes as many reads as it may");
         assert!(take(2).flatten().is_some(), "another account has its own");
@@ -93,10 +92,10 @@ mod tests {
     #[test]
     fn when_too_many_reads_wait_the_next_one_is_refused() {
         let reads = Arc::new(AccountReads::default());
-        let mut waiting: Vec<_> = (0..MOST).map(|_| Box::pin(reads.take(Id(1)))).collect();
+        let mut waiting: Vec<_> = (0..MOST).map(|_| Box::pin(reads.take(AccountId(1)))).collect();
         let held: Vec<_> = waiting.iter_mut().filter_map(FutureExt::now_or_never).collect();
         assert_eq!(held.len(), AT_ONCE);
-        assert!(reads.take(Id(1)).now_or_never().is_some_and(|refused| refused.is_none()));
+        assert!(reads.take(AccountId(1)).now_or_never().is_some_and(|refused| refused.is_none()));
         drop(held);
     }
 }

@@ -102,7 +102,7 @@ mod tests {
         match kind {
             0 => HookId(low << 64 | high),
             1 => HookId((high ^ u128::from(noise)) << 64 | (low ^ u128::from(noise))),
-            2 => AccountId::from(id).one_shot(),
+            2 => AccountId(id.0).one_shot(),
             3 => HookId(id.0 ^ u128::from(noise)),
             _ => HookId(high << 64 | u128::from(noise)),
         }

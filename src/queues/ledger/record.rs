@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::attempt_codec::{Version, decode_attempt, encode_attempt};
 pub use super::attempt_record::{AttemptRecord, Ending, Outcome};
 use super::codec::{DecodeRecordError, Fields, kind, put_id, put_number, put_time};
-use crate::model::{AccountId, HookId, Id, Moment, QueueId};
+use crate::model::{AccountId, HookId, Moment, QueueId};
 use crate::queues::queue::lane::LaneKey;
 use crate::queues::queue::window::Past;
 use crate::queues::rules::fate::{Fate, Totals};
@@ -241,7 +241,7 @@ impl LedgerRecord {
                 let (router, mut held) = (f.number()?, Vec::new());
                 // Still earlier versions wrote nothing here, and ignore what is here.
                 while !f.0.is_empty() {
-                    let (account, offset, bytes) = (Id(f.id()?), f.number()?, f.number()?);
+                    let (account, offset, bytes) = (AccountId(f.id()?), f.number()?, f.number()?);
                     held.push(HeldEvent { account, offset, bytes, awaited_by: Partitions::ALL });
                 }
                 Self::CheckpointBegin { router, covers: Partitions::ALL, held }
@@ -290,7 +290,7 @@ fn put_held(out: &mut Vec<u8>, event: &HeldEvent, covers: &Partitions) {
 }
 
 fn decode_held(f: &mut Fields<'_>, covers: Partitions) -> Result<HeldEvent, DecodeRecordError> {
-    let (account, offset, bytes) = (Id(f.id()?), f.number()?, f.number()?);
+    let (account, offset, bytes) = (AccountId(f.id()?), f.number()?, f.number()?);
     let awaited_by = match f.byte()? {
         BY_ALL => covers,
         BY_SOME => decode_partitions(f)?,
@@ -351,8 +351,8 @@ fn decode_past(f: &mut Fields<'_>) -> Result<Past, DecodeRecordError> {
 
 fn decode_image(f: &mut Fields<'_>, partition: Option<Partition>) -> Result<QueueImage, DecodeRecordError> {
     let mut image = QueueImage { queue: QueueId(f.id()?), partition, ..QueueImage::default() };
-    let account = Id(f.id()?);
-    image.one_shot = (account != Id::default()).then_some(account);
+    let account = AccountId(f.id()?);
+    image.one_shot = (account != AccountId::default()).then_some(account);
     (image.next, image.waiting, image.uncounted_until) =
         (f.number()?, f.number()?.cast_signed(), f.number()?);
     image.totals = [f.number()?, f.number()?, f.number()?].into();

@@ -200,14 +200,14 @@ impl ReplayRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, Id, ReplayPoint};
+    use crate::model::{Family, ReplayPoint};
 
     #[test]
     fn a_replay_is_read_back_as_it_was_written() {
         let request = ReplayRequest {
             id: ReplayId(1),
             hook: HookId(2),
-            account: Id(3),
+            account: AccountId(3),
             from: ReplayPoint::Offset(0),
             until: None,
             only: ReplayOnly::Chosen,

@@ -102,8 +102,8 @@ mod tests {
 
     fn account(id: u128, tree: &[u128]) -> Account {
         Account {
-            id: crate::model::Id(id),
-            tree: tree.iter().map(|t| crate::model::Id(*t)).collect(),
+            id: crate::model::AccountId(id),
+            tree: tree.iter().map(|t| crate::model::AccountId(*t)).collect(),
             name: String::new(),
             realm: None,
             is_reseller: false,
@@ -123,10 +123,10 @@ mod tests {
     fn an_event_finds_the_hooks_of_its_account_and_those_of_ancestors_that_include_descendants() {
         let mut router = Router::new();
         let mut own = hook(1);
-        own.account = crate::model::Id(5);
+        own.account = crate::model::AccountId(5);
         router.insert(&own, 1_u32);
         let mut above = hook(2);
-        above.account = crate::model::Id(4);
+        above.account = crate::model::AccountId(4);
         above.trigger = Trigger::All;
         router.insert(&above, 2);
         above.include_subaccounts = true;

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::{Change, Expect, Kind, OpenedState, State, StateOptions, Write};
 use crate::disk::OsDisk;
-use crate::model::{AccountId, Clock, HookId, Id};
+use crate::model::{AccountId, Clock, DocumentId, HookId};
 use crate::tasks::{Stop, Tasks};
 
 /// The account that an API key gives access to.
@@ -58,7 +58,7 @@ pub(super) fn hook(account: AccountId, id: u128, name: &str) -> Write {
         "name": name, "uri": "http://192.0.2.1/", "hook": "all", "http_verb": "post", "enabled": true,
         "pvt_account_id": account,
     });
-    Write { kind: Kind::Hook, id: Id(id).to_string(), doc: Some(object(&doc)), expect: Expect::Any }
+    Write { kind: Kind::Hook, id: DocumentId(id).to_string(), doc: Some(object(&doc)), expect: Expect::Any }
 }
 
 pub(super) fn object(value: &Value) -> Map<String, Value> {

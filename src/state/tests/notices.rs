@@ -16,7 +16,7 @@ fn summaries(notices: &[Notice]) -> Vec<String> {
 
 async fn put(state: &State, kind: Kind, id: u128, doc: Value) {
     let doc = doc.as_object().cloned();
-    let write = Write { kind, id: Id(id).to_string(), doc, expect: Expect::Any };
+    let write = Write { kind, id: DocumentId(id).to_string(), doc, expect: Expect::Any };
     state.write(vec![write]).await.unwrap();
 }
 
@@ -36,15 +36,15 @@ async fn every_change_of_an_account_a_hook_or_a_user_has_a_notice_and_nothing_el
         put(state, kind, 9, own.clone()).await;
     }
     let rename = |doc: &mut Map<String, Value>| drop(doc.insert("name".into(), "c".into()));
-    state.update(Kind::Hook, &Id(5).to_string(), rename).await.unwrap();
-    state.update(Kind::Hook, &Id(5).to_string(), rename).await.unwrap();
+    state.update(Kind::Hook, &DocumentId(5).to_string(), rename).await.unwrap();
+    state.update(Kind::Hook, &DocumentId(5).to_string(), rename).await.unwrap();
     put(state, Kind::Hook, 6, gone.clone()).await;
     put(state, Kind::Hook, 6, gone).await;
-    let remove = Write { kind: Kind::User, id: Id(7).to_string(), doc: None, expect: Expect::Any };
+    let remove = Write { kind: Kind::User, id: DocumentId(7).to_string(), doc: None, expect: Expect::Any };
     state.write(vec![remove]).await.unwrap();
 
     let (notices_read, next) = notices.read(from).unwrap();
-    let [five, six, seven, eight] = [5, 6, 7, 8].map(|id: u128| Id(id).to_string());
+    let [five, six, seven, eight] = [5, 6, 7, 8].map(|id: u128| DocumentId(id).to_string());
     let expected = [
         format!("doc_created webhook {five} false 1"),
         format!("doc_created webhook {six} false 1"),

@@ -17,7 +17,10 @@ async fn written_documents_survive_a_restart() {
     let running = Running::open(dir.path()).await;
     assert_eq!(running.rebuilt, None);
     assert_eq!(running.state.settings(), &settings);
-    assert_eq!(running.state.get(Kind::Hook, &Id(5).to_string()).unwrap().as_ref(), Some(&written[0]));
+    assert_eq!(
+        running.state.get(Kind::Hook, &DocumentId(5).to_string()).unwrap().as_ref(),
+        Some(&written[0])
+    );
     assert_eq!(running.state.hook(HookId(5)).unwrap().name, "a");
     running.close().await;
 }
@@ -48,7 +51,7 @@ async fn concurrent_updates_all_count() {
     let running = Running::open(dir.path()).await;
     let master = running.state.settings().master;
     running.state.write(vec![hook(master, 5, "0")]).await.unwrap();
-    let id = Id(5).to_string();
+    let id = DocumentId(5).to_string();
     let count_up = |doc: &mut Map<String, Value>| {
         let next = doc.get("n").and_then(Value::as_u64).unwrap_or(0) + 1;
         doc.insert("n".into(), next.into());
@@ -67,7 +70,7 @@ async fn a_soft_deleted_hook_stays_as_a_document_and_leaves_everything_else() {
     let mut running = Running::open(dir.path()).await;
     let master = running.state.settings().master;
     running.state.write(vec![hook(master, 5, "a"), hook(master, 6, "b")]).await.unwrap();
-    let id = Id(5).to_string();
+    let id = DocumentId(5).to_string();
     let delete = |doc: &mut Map<String, Value>| drop(doc.insert("pvt_deleted".into(), true.into()));
     running.state.update(Kind::Hook, &id, delete).await.unwrap();
     assert!(running.state.get(Kind::Hook, &id).unwrap().is_some());
@@ -165,7 +168,7 @@ async fn the_program_disables_a_hook_once_and_enables_only_what_it_disabled() {
     let on = running.state.enable_hook(HookId(5)).await.unwrap();
     assert_eq!((on["enabled"].clone(), on.contains_key("pvt_disabled_message")), (true.into(), false));
     let by_person = |doc: &mut Map<String, Value>| drop(doc.insert("enabled".into(), false.into()));
-    running.state.update(Kind::Hook, &Id(5).to_string(), by_person).await.unwrap();
+    running.state.update(Kind::Hook, &DocumentId(5).to_string(), by_person).await.unwrap();
     running.state.enable_hook(HookId(5)).await.unwrap();
     assert!(!running.state.hook(HookId(5)).unwrap().enabled);
     running.close().await;
@@ -176,10 +179,10 @@ async fn orphans_of_a_deleted_account_are_removed_at_the_start_and_orphans_of_a_
     let dir = tempfile::tempdir().unwrap();
     let running = Running::open(dir.path()).await;
     let master = running.state.settings().master;
-    let (deleted, missing) = (Id(70), Id(71));
+    let (deleted, missing) = (AccountId(70), AccountId(71));
     let owned = |kind: Kind, id: u128, account: AccountId| Write {
         kind,
-        id: Id(id).to_string(),
+        id: DocumentId(id).to_string(),
         doc: Some(object(&json!({"username": "u", "pvt_account_id": account}))),
         expect: Expect::Any,
     };
@@ -205,7 +208,7 @@ async fn orphans_of_a_deleted_account_are_removed_at_the_start_and_orphans_of_a_
     let running = Running::open(dir.path()).await;
     assert!(running.state.hook(HookId(5)).is_none(), "its account was deleted");
     for (kind, id) in [(Kind::Hook, 5), (Kind::User, 6), (Kind::Key, 7)] {
-        assert_eq!(running.state.get(kind, &Id(id).to_string()).unwrap(), None);
+        assert_eq!(running.state.get(kind, &DocumentId(id).to_string()).unwrap(), None);
     }
     assert!(running.state.hook(HookId(8)).is_some(), "nobody deleted its account");
     assert!(running.state.hook(HookId(9)).is_some());

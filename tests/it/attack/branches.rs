@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use switchhook::disk::OsDisk;
-use switchhook::model::{Clock, Id};
+use switchhook::model::{AccountId, Clock, DocumentId};
 use switchhook::state::{Expect, Kind, OpenedState, State, StateOptions, Write};
 use switchhook::tasks::{Stop, Tasks};
 
@@ -153,16 +153,16 @@ async fn moving_a_branch_counts_against_the_tenants_rate_of_changes() {
 }
 
 /// Creates documents of a deleted account, as earlier versions left them.
-async fn plant_orphans(dir: &std::path::Path) -> Id {
+async fn plant_orphans(dir: &std::path::Path) -> AccountId {
     let (tasks, stop) = (Tasks::new(), Stop::new());
     let options = StateOptions { master_api_key: Some(MASTER_KEY.to_owned()), ..StateOptions::new(dir) };
     let opened = State::open(Arc::new(OsDisk), options, Clock::system(), &tasks).await.unwrap();
     let OpenedState { state, task, changes, .. } = opened;
     let running = tasks.spawn("state", task.run(stop.clone()));
-    let (deleted, master) = (Id(0x7007), state.settings().master);
+    let (deleted, master) = (AccountId(0x7007), state.settings().master);
     let write = |kind: Kind, id: u128, doc: Value| Write {
         kind,
-        id: Id(id).to_string(),
+        id: DocumentId(id).to_string(),
         doc: doc.as_object().cloned(),
         expect: Expect::Any,
     };

@@ -12,7 +12,7 @@ use super::permits::would_start;
 use super::recorded::{Ended, Unsynced};
 use super::setup::LONGEST_DELAY;
 use super::world::{Flight, World};
-use crate::model::{Id, Job, Ordering, QueueId};
+use crate::model::{AccountId, Job, Ordering, QueueId};
 use crate::queues::rules::permits::{HolderId, HostId};
 use crate::queues::{Directory, EntryState};
 
@@ -34,8 +34,8 @@ impl World {
         let (queue, offset) = (job.key.queue.id(), job.key.offset);
         let what = || format!("queue {queue}, offset {offset}");
         let tenants = self.tenants.clone();
-        let asked =
-            self.oracle.may_get(&job.hook, offset, |id| tenants.account(id)) || job.hook.account == Id(0);
+        let asked = self.oracle.may_get(&job.hook, offset, |id| tenants.account(id))
+            || job.hook.account == AccountId(0);
         hold(
             asked
                 || tenants.account(job.hook.account).is_none()

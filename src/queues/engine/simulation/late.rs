@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::oracle::wants;
 use super::world::World;
-use crate::model::{Account, AccountId, Event, FailureLimits, Family, Hook, HookId, Id};
+use crate::model::{Account, AccountId, Event, FailureLimits, Family, Hook, HookId};
 use crate::queues::Directory;
 
 /// Accounts that are unknown at one time.
@@ -16,7 +16,7 @@ impl World {
     /// An account that has no document yet.
     pub(super) fn unknown_account(&mut self) -> AccountId {
         if self.unknown.len() < MOST_UNKNOWN {
-            let id = Id(self.new_id());
+            let id = AccountId(self.new_id());
             self.unknown.push(id);
         }
         self.random.pick(&self.unknown).unwrap_or_default()

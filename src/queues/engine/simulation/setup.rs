@@ -8,7 +8,7 @@ use super::random::Random;
 use super::tenants::Tenants;
 use super::time::Time;
 use crate::log;
-use crate::model::{Account, FailureLimits, Id};
+use crate::model::{Account, AccountId, FailureLimits};
 use crate::queues::{Policy, QueueOptions, UnknownLimits};
 
 /// The longest delay of a retry: the cap of `Retry-After`.
@@ -70,8 +70,8 @@ pub(super) fn setup(seed: u64, random: &mut Random, time: &Time, tenants: &Tenan
 pub(super) fn tree(tenants: &Tenants) {
     for (id, tree) in [(1, &[][..]), (2, &[1]), (3, &[1]), (4, &[1, 2])] {
         tenants.put(Account {
-            id: Id(id),
-            tree: tree.iter().map(|id| Id(*id)).collect(),
+            id: AccountId(id),
+            tree: tree.iter().map(|id| AccountId(*id)).collect(),
             name: String::new(),
             realm: None,
             is_reseller: id <= 2,

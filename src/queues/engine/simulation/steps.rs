@@ -10,7 +10,7 @@ use super::receivers::{HOSTS, uri};
 use super::world::World;
 use crate::log::NewRecord;
 use crate::model::{
-    Account, AccountId, Birth, Encoding, Event, FailureLimits, Family, Format, Hook, HookId, Id, Mended,
+    Account, AccountId, Birth, Encoding, Event, FailureLimits, Family, Format, Hook, HookId, Mended,
     Ordering, QueueId, QueueKey, ReplayId, Source, Trigger,
 };
 use crate::queues::{Command, Directory};
@@ -76,7 +76,7 @@ impl World {
             let accounts = self.tenants.all();
             let known = self.random.pick(&accounts).filter(|_| self.random.percent(92));
             let account = known.as_ref().map_or_else(|| self.unknown_account(), |account| account.id);
-            if account == Id(1) {
+            if account == AccountId(1) {
                 continue;
             }
             let record = self.event(account);
@@ -305,7 +305,9 @@ impl World {
 
     fn change_account(&mut self) {
         let accounts = self.tenants.all();
-        let Some(before) = self.random.pick(&accounts).filter(|account| account.id != Id(1)) else { return };
+        let Some(before) = self.random.pick(&accounts).filter(|account| account.id != AccountId(1)) else {
+            return;
+        };
         let mut now = (*before).clone();
         match self.random.below(20) {
             0 if accounts.len() > 2 => return self.delete_account(now.id),

@@ -103,7 +103,7 @@ fn need(held: u32, of_account: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
+    use crate::model::AccountId;
 
     fn name(number: usize) -> SlotName {
         SlotName { number, shard: 0 }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_hook_takes_an_eighth_of_what_its_account_may_still_take() {
         let mut accounts = Tier::new(1);
-        let (one, _other) = (accounts.of(Id(1)), accounts.of(Id(2)));
+        let (one, _other) = (accounts.of(AccountId(1)), accounts.of(AccountId(2)));
         let mut held = 0;
         while OverShare::admits(held, one, 2048 - held, &accounts) {
             accounts.take(one, 1);
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn the_hooks_of_the_only_account_share_all_permits() {
         let mut alone = Tier::new(1);
-        let only = alone.of(Id(1));
+        let only = alone.of(AccountId(1));
         alone.take(only, 1790);
         assert!(OverShare::admits(31, only, 258, &alone));
         alone.take(only, 10);
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_slot_comes_back_when_enough_is_free_for_it_and_its_account() {
         let (mut over, mut accounts) = (OverShare::default(), Tier::new(1));
-        let (busy, idle) = (accounts.of(Id(1)), accounts.of(Id(2)));
+        let (busy, idle) = (accounts.of(AccountId(1)), accounts.of(AccountId(2)));
         accounts.take(busy, 10);
         over.park(busy, 10, holding(2, 70));
         over.park(busy, 10, holding(1, 71));

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::firsts::YOUNG;
 use super::{Claim, Permits, Refusal, SlotName};
-use crate::model::{Family, Hook, HookId, Id, Moment, Trigger};
+use crate::model::{AccountId, Family, Hook, HookId, Moment, Trigger};
 
 const SLOTS: usize = 8;
 /// Permits that one slot may hold.
@@ -32,7 +32,7 @@ struct World {
 /// A hook of one of four accounts, which belong to two tenants, with its receiver on one of three hosts.
 fn hook(account: u128, host: u64) -> Hook {
     let uri = format!("http://h{host}.example/");
-    Hook::new(HookId(100), Id(account), Trigger::Family(Family::ChannelCreate), uri)
+    Hook::new(HookId(100), AccountId(account), Trigger::Family(Family::ChannelCreate), uri)
 }
 
 impl World {
@@ -41,7 +41,7 @@ impl World {
         let claims = (0..SLOTS as u64)
             .map(|n| {
                 let account = u128::from(n % 4);
-                Claim::new(permits.holders_of(&hook(account, n % 3), Id(account % 2)))
+                Claim::new(permits.holders_of(&hook(account, n % 3), AccountId(account % 2)))
             })
             .collect();
         Self {
@@ -202,7 +202,7 @@ proptest! {
                     world.pump();
                 }
                 Step::Move(at, account, host) => {
-                    let holders = world.permits.holders_of(&hook(account, host), Id(account % 2));
+                    let holders = world.permits.holders_of(&hook(account, host), AccountId(account % 2));
                     world.permits.move_to(world.name(at), &mut world.claims[at], holders);
                     world.make_ready(at);
                 }
@@ -221,7 +221,8 @@ proptest! {
 /// Hooks of one account on one host.
 fn neighbours(count: u64, total: usize, per_host: u32) -> World {
     let mut world = World { permits: Permits::new(total, per_host, 2), ..World::new(total, per_host, 2) };
-    world.claims = (0..count).map(|_| Claim::new(world.permits.holders_of(&hook(1, 1), Id(1)))).collect();
+    world.claims =
+        (0..count).map(|_| Claim::new(world.permits.holders_of(&hook(1, 1), AccountId(1)))).collect();
     world.wants = vec![0; world.claims.len()];
     world
 }
@@ -277,7 +278,7 @@ fn permits_that_hanging_neighbours_give_back_go_to_the_hook_that_has_held_least(
 fn slow_hooks_leave_permits_of_the_total_to_a_quick_one_that_holds_none() {
     let mut world = neighbours(100, 64, 8);
     for at in 0..99 {
-        world.claims[at] = Claim::new(world.permits.holders_of(&hook(1, at as u64), Id(1)));
+        world.claims[at] = Claim::new(world.permits.holders_of(&hook(1, at as u64), AccountId(1)));
         world.wants[at] = 1;
         world.make_ready(at);
         world.end(at, SLOW);

@@ -145,7 +145,7 @@ impl Tier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Id, Moment};
+    use crate::model::Moment;
     use crate::queues::rules::permits::occupancy::Occupancy;
 
     fn name(number: usize) -> SlotName {
@@ -169,10 +169,10 @@ mod tests {
     #[test]
     fn a_holder_leaves_half_of_the_permits_and_each_next_one_half_of_the_rest() {
         let (mut tier, mut free) = (Tier::new(1), 2048);
-        tier.of(Id(9));
+        tier.of(AccountId(9));
         let held: Vec<u32> = (1..=4)
             .map(|id| {
-                let holder = tier.of(Id(id));
+                let holder = tier.of(AccountId(id));
                 fill(&mut tier, holder, &mut free)
             })
             .collect();
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_holder_without_permits_gets_the_last_one() {
         let (mut tier, mut free) = (Tier::new(1), 1);
-        let (first, second) = (tier.of(Id(1)), tier.of(Id(2)));
+        let (first, second) = (tier.of(AccountId(1)), tier.of(AccountId(2)));
         assert!(tier.admits(second, 0, free));
         assert_eq!(fill(&mut tier, first, &mut free), 1);
         assert!(!tier.admits(second, 0, free));
@@ -191,16 +191,16 @@ mod tests {
     #[test]
     fn with_a_multiple_of_three_a_holder_may_have_three_quarters() {
         let (mut tier, mut free) = (Tier::new(3), 400);
-        let (holder, _other) = (tier.of(Id(1)), tier.of(Id(2)));
+        let (holder, _other) = (tier.of(AccountId(1)), tier.of(AccountId(2)));
         assert_eq!(fill(&mut tier, holder, &mut free), 300);
     }
 
     #[test]
     fn the_only_holder_may_have_all_permits_until_there_is_another_one() {
         let (mut tier, mut free) = (Tier::new(1), 400);
-        let holder = tier.of(Id(1));
+        let holder = tier.of(AccountId(1));
         assert_eq!(fill(&mut tier, holder, &mut free), 400);
-        let other = tier.of(Id(2));
+        let other = tier.of(AccountId(2));
         tier.give_back(holder, 1);
         assert!(!tier.admits(holder, 0, 1));
         assert!(tier.admits(other, 0, 1));
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn parked_slots_come_back_in_order_and_first_those_of_the_holder_with_the_least_permits() {
         let mut tier = Tier::new(1);
-        let (busy, idle) = (tier.of(Id(1)), tier.of(Id(2)));
+        let (busy, idle) = (tier.of(AccountId(1)), tier.of(AccountId(2)));
         tier.take(busy, 4);
         tier.park(busy, parked(10, 0));
         tier.park(busy, parked(11, 0));
@@ -226,9 +226,9 @@ mod tests {
     fn a_slow_slot_leaves_permits_and_the_quick_one_behind_it_goes_first() {
         for others in [0, 1] {
             let mut tier = Tier::new(1);
-            let holder = tier.of(Id(1));
+            let holder = tier.of(AccountId(1));
             for other in 0..others {
-                tier.of(Id(2 + other));
+                tier.of(AccountId(2 + other));
             }
             assert!(!tier.admits(holder, 4, 4) && tier.admits(holder, 4, 5) && tier.admits(holder, 0, 1));
             tier.park(holder, parked(10, 4));
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn of_two_slots_the_one_that_has_held_less_goes_first() {
         let (mut tier, mut busy) = (Tier::new(1), Occupancy::default());
-        let holder = tier.of(Id(1));
+        let holder = tier.of(AccountId(1));
         busy.note(3, Moment::from_micros(1_760_000_000_000_000));
         tier.park(holder, Parked { rank: busy.rank(), ..parked(1, 0) });
         tier.park(holder, parked(2, 0));
