@@ -167,7 +167,7 @@ impl http::Queues for QueuesPort {
         query: WaitingQuery,
     ) -> Answer<'_, Result<WaitingPage, AttemptsError>> {
         Box::pin(async move {
-            let part = self.queues.waiting(query.hook, query.start, query.limit).await;
+            let part = self.queues.waiting(query).await;
             let Some(part) = part.map_err(|error| unanswered(&error))? else {
                 return Ok(WaitingPage::default());
             };

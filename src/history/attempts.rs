@@ -8,12 +8,13 @@ use super::damaged::{Found, LEDGER_DAMAGED, error_of_event, found, unreadable};
 use super::reader::{HistoryReader, ROWS_BYTES};
 use super::revisions::Revisions;
 use crate::kazoo::{self, AsSent, AttemptParts, Extras, RequestParts, WireRequest};
-use crate::log::{Batch, ReadError, Record};
+use crate::log::{ReadError, Record};
 use crate::model::{
     AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, fields_weight,
 };
 use crate::queues::{AttemptRecord, Ending, Filed, LedgerRecord, Outcome};
 
+/// The records of one read, unless the page is smaller.
 const READ: usize = 256;
 const READ_BYTES: usize = 1 << 20;
 /// The most records that one call examines. Other reads get a turn before the next call.
@@ -36,16 +37,23 @@ impl HistoryReader {
             (None, true) => range.start,
             (None, false) => range.end,
         };
-        let (mut looked_at, mut bytes) = (0, 0);
+        let mut bytes = 0;
+        // Nearly always all records are listed. One more than the page has says where the next page begins.
+        let mut most = query.limit.saturating_add(1).min(READ);
         // Backward reads return the records before `at`, forward reads those from `at` on.
         while if query.ascending { at < range.end } else { at > range.start } {
-            if looked_at >= LOOKED_AT {
+            if page.looked_at >= LOOKED_AT {
                 page.next = Some(if query.ascending { at } else { at - 1 });
                 return Ok(page);
             }
-            let batch = self.batch(&tags, at, range.end, query.ascending)?;
+            let batch = if query.ascending {
+                self.logs.ledger.read_tags(&tags, at, range.end, most, READ_BYTES)?
+            } else {
+                self.logs.ledger.read_tags_back(&tags, at, most)?
+            };
+            most = READ;
             for found in found(&batch, query.ascending).filter(|found| range.contains(&found.offset())) {
-                looked_at += 1;
+                page.looked_at += 1;
                 let Some(document) = self.document(&mut filed, &mut revisions, query, &found) else {
                     continue;
                 };
@@ -60,14 +68,6 @@ impl HistoryReader {
             at = batch.next;
         }
         Ok(page)
-    }
-
-    fn batch(&self, tags: &[u64], at: u64, end: u64, ascending: bool) -> Result<Batch, ReadError> {
-        if ascending {
-            self.logs.ledger.read_tags(tags, at, end, READ, READ_BYTES)
-        } else {
-            self.logs.ledger.read_tags_back(tags, at, READ)
-        }
     }
 
     /// The row of a record; `None` if it has none. A damaged record has a row, because it may have been an attempt.

@@ -1,13 +1,13 @@
 //! Dead deliveries, read from the ledger: those that ran out of tries and have not been delivered since.
 //!
-//! The index knows them, unless the hook has very many. Then one pass over the hook's records finds them. Its memory is
-//! bounded: of more than `MOST` failing deliveries, only those at the front of the requested order are in memory, and
-//! the list says where to continue.
+//! The index knows them. Of very many it knows only the newest: a list that begins with these ends with them. The rest is
+//! found by one pass over the hook's records, whose memory is bounded: of more than `MOST` failing deliveries, only those
+//! at the front of the requested order are in memory. Lists say where to continue.
 
 use std::collections::BTreeMap;
 
 use super::damaged::{LEDGER_DAMAGED, error_of_event, unreadable};
-use super::dead_index::Failing;
+use super::dead_index::{Failing, KnownDead};
 use super::reader::HistoryReader;
 use super::revisions::Revisions;
 use crate::log::{ReadError, Record};
@@ -26,12 +26,17 @@ impl HistoryReader {
             // What retention has removed cannot be delivered again, so it is not listed.
             started && offset >= first
         };
-        if let Some(mut dead) = self.dead.all(&self.logs, query.hook)? {
-            dead.retain(|dead| is_asked_for(dead.offset));
+        let Some(KnownDead { mut dead, left_out }) = self.dead.all(&self.logs, query.hook)? else {
+            return Ok(DeadList::default());
+        };
+        // Those that are known begin behind what was left out.
+        let is_behind = |out: u64| !query.ascending && query.start.is_none_or(|start| start > out);
+        if left_out.is_none_or(is_behind) {
+            dead.retain(|dead| is_asked_for(dead.offset) && left_out.is_none_or(|out| dead.offset > out));
             if !query.ascending {
                 dead.reverse();
             }
-            return Ok(DeadList { dead, next: None });
+            return Ok(DeadList { dead, next: left_out });
         }
         let mut front = Front { failing: BTreeMap::new(), ascending: query.ascending, left_out: None };
         self.logs.each_outcome(query.hook, |record, offset, word| {

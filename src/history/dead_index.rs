@@ -2,10 +2,11 @@
 //! begins at once.
 //!
 //! The ledger alone decides. The index reads the records of the hooks that it is asked about, each record once, a
-//! bounded number in each call: until all are read, an answer says so. Its memory is bounded, too: of a hook with very
-//! many failing deliveries only the newest are in it, and a count is then a lower bound. Empty after a start.
+//! bounded number in each call: until all are read, an answer says so, and `further` reads the rest meanwhile. Its memory
+//! is bounded, too: of a hook with very many failing deliveries only the newest are in it, and a count is then a lower
+//! bound. Empty after a start.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::log::{ReadError, Record};
@@ -27,6 +28,19 @@ struct Known {
     of: HashMap<HookId, OfHook>,
     /// The failing deliveries of all hooks.
     failing: usize,
+    /// The hooks whose records are to be read by `further`.
+    wanted: HashSet<HookId>,
+    /// Whether somebody calls `further` until it has read all.
+    has_reader: bool,
+}
+
+/// The dead deliveries of a hook that the index knows.
+#[derive(Debug)]
+pub(super) struct KnownDead {
+    /// Oldest event first.
+    pub(super) dead: Vec<Dead>,
+    /// If some were left out: the last event of those. All later ones are known.
+    pub(super) left_out: Option<u64>,
 }
 
 /// What is known of one hook.
@@ -40,8 +54,8 @@ struct OfHook {
     was_complete: bool,
     /// The failing deliveries by the offsets of their events.
     failing: BTreeMap<u64, Failing>,
-    /// Whether older failing deliveries were left out.
-    is_cut: bool,
+    /// The last event whose failing delivery was left out.
+    left_out: Option<u64>,
 }
 
 /// A failing delivery.
@@ -89,25 +103,52 @@ impl DeadIndex {
             of.drop_before(first);
             let dead = of.failing.iter().filter_map(|(offset, failing)| failing.dead(*offset));
             let (mut count, mut last_us) = (0, None);
+            let is_behind = of.read_until < end;
             for dead in dead.filter(|dead| dead.attempt >= first_attempt) {
                 count += 1;
                 last_us = last_us.max(Some(dead.died_us));
             }
-            Some(DeadLeft { count, is_exact: of.read_until >= end && !of.is_cut, last_us })
+            Some(DeadLeft { count, is_exact: !is_behind && of.left_out.is_none(), is_behind, last_us })
         });
         Ok(left.collect())
     }
 
-    /// All dead deliveries of a hook, oldest event first. `None`: there are too many for the index.
-    pub(super) fn all(&self, logs: &Logs, hook: HookId) -> Result<Option<Vec<Dead>>, ReadError> {
+    /// Asks for the rest of these hooks' records. True: nobody reads them yet, so the caller has to call `further`.
+    pub(super) fn want(&self, hooks: &[HookId]) -> bool {
+        let mut known = self.lock();
+        known.wanted.extend(hooks);
+        !std::mem::replace(&mut known.has_reader, true)
+    }
+
+    /// Reads one more step of the records that were asked for. False: there is nothing left to read.
+    pub(super) fn further(&self, logs: &Logs) -> Result<bool, ReadError> {
+        let mut known = self.lock();
+        let hooks: Vec<_> = known.wanted.iter().filter_map(|id| logs.state.hook(*id)).collect();
+        if !known.step(logs, &hooks)? {
+            return Ok(true);
+        }
+        known.wanted.clear();
+        known.has_reader = false;
+        Ok(false)
+    }
+
+    /// The caller of `further` ends before everything is read.
+    pub(super) fn end_reading(&self) {
+        self.lock().has_reader = false;
+    }
+
+    /// The dead deliveries of a hook. `None`: there is no such hook.
+    pub(super) fn all(&self, logs: &Logs, hook: HookId) -> Result<Option<KnownDead>, ReadError> {
         let Some(hook) = logs.state.hook(hook) else { return Ok(None) };
         loop {
             // Released after each step, so that others get their turn.
             let mut known = self.lock();
             if known.step(logs, [&hook])? {
-                let found = known.of.get(&hook.id).filter(|of| !of.is_cut);
-                let all = found.map(|of| of.failing.iter());
-                return Ok(all.map(|all| all.filter_map(|(offset, failing)| failing.dead(*offset)).collect()));
+                return Ok(known.of.get_mut(&hook.id).map(|of| {
+                    of.drop_before(logs.events.first());
+                    let dead = of.failing.iter().filter_map(|(offset, failing)| failing.dead(*offset));
+                    KnownDead { dead: dead.collect(), left_out: of.left_out }
+                }));
             }
         }
     }
@@ -130,7 +171,7 @@ impl Known {
         let mut behind: BTreeMap<u64, Vec<Arc<Hook>>> = BTreeMap::new();
         for hook in hooks {
             let of = self.of.entry(hook.id).or_default();
-            let was_lost = of.is_cut && of.failing.is_empty();
+            let was_lost = of.left_out.is_some() && of.failing.is_empty();
             if of.birth != hook.birth.ledger || was_lost {
                 *of = OfHook { birth: hook.birth.ledger, ..OfHook::default() };
             }
@@ -189,8 +230,8 @@ impl OfHook {
     /// Leaves out the oldest deliveries beyond this number.
     fn cut(&mut self, most: usize) {
         while self.failing.len() > most {
-            self.failing.pop_first();
-            self.is_cut = true;
+            let out = self.failing.pop_first().map(|(offset, _)| offset);
+            self.left_out = self.left_out.max(out);
         }
     }
 
@@ -199,5 +240,6 @@ impl OfHook {
         if self.failing.first_key_value().is_some_and(|(offset, _)| *offset < first) {
             self.failing = self.failing.split_off(&first);
         }
+        self.left_out = self.left_out.filter(|out| *out >= first);
     }
 }

@@ -13,6 +13,9 @@ use crate::model::{
 };
 use crate::queues::{Logs, ReadingError, Readings};
 
+/// The steps for which dead deliveries are counted without a pause: about a second.
+const STEPS: usize = 64;
+
 /// A cheap handle. Long reads of an account wait for that account's other reads, but not for other accounts'.
 #[derive(Debug, Clone)]
 pub struct History {
@@ -139,7 +142,32 @@ impl History {
 
     /// How many dead deliveries of each hook are left: a bounded step towards the answer. `None`: not counted yet.
     pub async fn dead_left(&self, hooks: Vec<HookId>) -> Result<Vec<Option<DeadLeft>>, ReadingError> {
-        self.blocking(move |reader| reader.dead.left(&reader.logs, &hooks)).await
+        let asked = hooks.clone();
+        let left = self.blocking(move |reader| reader.dead.left(&reader.logs, &asked)).await?;
+        let of_hooks = hooks.into_iter().zip(&left);
+        let behind = of_hooks.filter(|(_, left)| left.is_none_or(|left| left.is_behind));
+        let behind: Vec<HookId> = behind.map(|(hook, _)| hook).collect();
+        if !behind.is_empty() && self.reader.dead.want(&behind) {
+            self.readings.tasks().spawn("count dead deliveries", self.clone().count_dead());
+        }
+        Ok(left)
+    }
+
+    /// Reads the records that dead deliveries are counted from, so that the next request finds them counted. In steps, because
+    /// requests have to wait while one is made, and not for long, because the program waits for it when it stops. If
+    /// there is more to read by then, the next request starts this again.
+    async fn count_dead(self) {
+        for _ in 0..STEPS {
+            match self.blocking(|reader| reader.dead.further(&reader.logs)).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "dead deliveries are not counted to the end");
+                    break;
+                }
+            }
+        }
+        self.reader.dead.end_reading();
     }
 
     /// Rows for dead deliveries of a hook.

@@ -32,16 +32,16 @@ impl HistoryReader {
         };
         let rest = part.rest_of.values().copied().fold(part.rest, u64::min).max(query.start);
         let mut seen_until = self.logs.events.end();
+        let mut page = WaitingPage::default();
         if rest < known_until {
             let range = rest..known_until.min(seen_until);
-            let (more, until) = self.rest(&hook, part, range, query.limit)?;
-            for offset in more {
+            let more = self.rest(&hook, part, range, query.limit)?;
+            for offset in more.waiting {
                 found.entry(offset).or_insert_with(|| untouched(offset));
             }
-            seen_until = until;
+            (seen_until, page.looked_at) = (more.until, more.looked_at);
         }
         let until = known_until.min(seen_until);
-        let mut page = WaitingPage::default();
         for (offset, delivery) in found {
             if page.rows.len() == query.limit || offset >= until {
                 page.next = Some(offset.min(until));
@@ -57,14 +57,14 @@ impl HistoryReader {
         Ok(page)
     }
 
-    /// The offsets in a range of the log that wait and may not be in memory, and the offset up to which all was examined.
+    /// The deliveries in a range of the log that wait and may not be in memory.
     fn rest(
         &self,
         hook: &Hook,
         part: &WaitingPart,
         range: std::ops::Range<u64>,
         most: usize,
-    ) -> Result<(Vec<u64>, u64), ReadError> {
+    ) -> Result<Rest, ReadError> {
         let tags = self.tags_in_reach(hook);
         let batch = self.logs.events.read_tags(
             &tags,
@@ -73,21 +73,23 @@ impl HistoryReader {
             LOOKED_AT,
             READ_BYTES,
         )?;
-        let mut waiting = Vec::new();
+        let mut rest = Rest { waiting: Vec::new(), until: batch.next, looked_at: 0 };
         for record in &batch.records {
-            if waiting.len() == most {
-                return Ok((waiting, record.offset));
+            if rest.waiting.len() == most {
+                rest.until = record.offset;
+                break;
             }
+            rest.looked_at += 1;
             let Ok(event) = Event::decode(&record.payload) else { continue };
             let account = event.account.and_then(|account| self.logs.state.account(account));
             let is_wanted =
                 account.is_some_and(|account| in_reach(hook, &account)) && kazoo::wanted(hook, &event);
             let from = part.rest_of.get(&subject_hash(&event)).copied().unwrap_or(part.rest).min(part.rest);
             if is_wanted && record.offset >= from && !part.settled.contains(&record.offset) {
-                waiting.push(record.offset);
+                rest.waiting.push(record.offset);
             }
         }
-        Ok((waiting, batch.next))
+        Ok(rest)
     }
 
     /// The tags of the accounts whose events a hook may get.
@@ -117,6 +119,16 @@ impl HistoryReader {
         });
         row.as_object().cloned()
     }
+}
+
+/// Deliveries that wait and may not be in memory.
+struct Rest {
+    /// The offsets of their events.
+    waiting: Vec<u64>,
+    /// Everything up to this offset was examined.
+    until: u64,
+    /// The number of events that were examined.
+    looked_at: usize,
 }
 
 /// A delivery that was not tried yet, as far as the queue knows.

@@ -2,6 +2,7 @@
 //! (`docs/kazoo/webhooks.md#attempts-over-the-api`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -37,7 +38,9 @@ pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, A
         start: None,
         limit: 0,
     };
-    list.answer(Attempts { queues: Arc::clone(&call.api.queues), query }).await
+    let most = list.most_examined().unwrap_or(usize::MAX);
+    let queues = Arc::clone(&call.api.queues);
+    list.answer(Attempts { queues, query, looked_at: AtomicUsize::new(0), most }).await
 }
 
 /// `GET …/webhooks/{H}/attempts/{D}`: one delivery with its event and all of its attempts, newest first. The id may
@@ -88,6 +91,9 @@ fn sign(call: &Call<'_>, hook: HookId, attempt: &mut Value) {
 struct Attempts {
     queues: Arc<dyn Queues>,
     query: AttemptQuery,
+    looked_at: AtomicUsize,
+    /// The most attempts that one page examines, listed or not.
+    most: usize,
 }
 
 impl Source for Attempts {
@@ -97,9 +103,14 @@ impl Source for Attempts {
             let (ascending, limit) = (ask.ascending, ask.most);
             let query = AttemptQuery { ascending, start, limit, ..self.query.clone() };
             let page = self.queues.attempts(query).await?;
+            self.looked_at.fetch_add(page.looked_at, Ordering::Relaxed);
             let item = |row: AttemptRow| (key(row.position), Item::from(Value::Object(row.document)));
             Ok(Batch { items: page.rows.into_iter().map(item).collect(), next: page.next.map(key) })
         })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.looked_at.load(Ordering::Relaxed) >= self.most
     }
 
     fn columns(&self) -> Vec<String> {

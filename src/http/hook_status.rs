@@ -82,7 +82,7 @@ pub(super) async fn standings(
     Ok(found.collect())
 }
 
-const NONE_LEFT: DeadLeft = DeadLeft { count: 0, is_exact: true, last_us: None };
+const NONE_LEFT: DeadLeft = DeadLeft { count: 0, is_exact: true, is_behind: false, last_us: None };
 
 /// The dead deliveries of the hooks that ever had one.
 async fn dead_left(
@@ -90,7 +90,7 @@ async fn dead_left(
     hooks: &[Arc<Hook>],
     statuses: &[Option<QueueStatus>],
 ) -> Result<HashMap<HookId, Option<DeadLeft>>, ApiError> {
-    let had_some = |status: &Option<QueueStatus>| status.as_ref().is_some_and(|status| status.dead > 0);
+    let had_some = |status: &Option<QueueStatus>| status.as_ref().is_some_and(|status| status.had_dead);
     let asked = hooks.iter().zip(statuses).filter(|(_, status)| had_some(status));
     let asked: Vec<HookId> = asked.map(|(hook, _)| hook.id).collect();
     if asked.is_empty() {

@@ -14,6 +14,8 @@ pub(super) async fn read(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError>
     let mut row = queue_row(&status, pulse.as_ref());
     let compiled = call.api.state.hook(hook);
     let left = call.api.queues.dead_left(vec![hook]).await?.into_iter().next().flatten();
+    // Lists show a number of some time ago rather than none. Here it is asked for again in a moment.
+    let left = left.filter(|left| !left.is_behind);
     row.insert("dead_left".into(), left.map(|left| left.count).into());
     row.insert("dead_left_exact".into(), left.is_some_and(|left| left.is_exact).into());
     row.insert("disabled_at".into(), compiled.and_then(|hook| hook.disabled_at_s).into());
@@ -41,6 +43,7 @@ pub(super) fn nothing(end: u64, enabled: bool, paused: bool) -> QueueStatus {
         waiting_exact: true,
         in_flight: 0,
         dead: 0,
+        had_dead: false,
         recent_failures: 0,
         oldest_waiting_age_ms: None,
         next_try_at_us: None,

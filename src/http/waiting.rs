@@ -1,6 +1,7 @@
 //! `GET …/webhooks/{H}/waiting`: the deliveries that a hook still has to get, oldest event first.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -18,7 +19,11 @@ const FIELDS: [&str; 8] =
 pub(super) async fn list(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
     let account = call.account()?.id;
-    List::of(call)?.answer(WaitingOfHook { queues: Arc::clone(&call.api.queues), account, hook }).await
+    let most = call.api.options.max_searched_events;
+    let queues = Arc::clone(&call.api.queues);
+    List::of(call)?
+        .answer(WaitingOfHook { queues, account, hook, looked_at: AtomicUsize::new(0), most })
+        .await
 }
 
 /// A hook's deliveries that have not ended. The keys fall while the offsets rise, so that a list begins with the oldest.
@@ -26,6 +31,9 @@ struct WaitingOfHook {
     queues: Arc<dyn Queues>,
     account: AccountId,
     hook: HookId,
+    looked_at: AtomicUsize,
+    /// The most events of the log that one page examines: a hook may want few of very many.
+    most: usize,
 }
 
 impl Source for WaitingOfHook {
@@ -38,10 +46,15 @@ impl Source for WaitingOfHook {
             let start = ask.start::<u64>()?.map_or(0, |key| u64::MAX - key);
             let query = WaitingQuery { hook: self.hook, start, limit: ask.most };
             let page = self.queues.waiting(self.account, query).await?;
+            self.looked_at.fetch_add(page.looked_at, Ordering::Relaxed);
             let item = |(offset, row)| (key(u64::MAX - offset), Item::from(Value::Object(row)));
             let next = page.next.map(|offset| key(u64::MAX - offset));
             Ok(Batch { items: page.rows.into_iter().map(item).collect(), next })
         })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.looked_at.load(Ordering::Relaxed) >= self.most
     }
 
     fn columns(&self) -> Vec<String> {

@@ -111,9 +111,14 @@ pub(super) fn first_places(lists: &[&Postings], seqs: Range<u32>, most: usize) -
 pub(super) fn last_places(lists: &[&Postings], seq: u32, most: usize) -> Vec<RecordPlace> {
     let mut places: BTreeSet<RecordPlace> = BTreeSet::new();
     for list in lists {
+        let is_full = |places: &BTreeSet<RecordPlace>| places.len() == most;
+        // Not decoded: of thousands of lists, most end before the last records of all.
+        if is_full(&places) && places.first().is_none_or(|first| list.last <= *first) {
+            continue;
+        }
         for place in list.before(seq, most).into_iter().rev() {
             // The list's other records are further to the front.
-            if places.len() == most && places.first().is_some_and(|first| place <= *first) {
+            if is_full(&places) && places.first().is_some_and(|first| place <= *first) {
                 break;
             }
             places.insert(place);

@@ -125,17 +125,24 @@ impl Reader {
         let first = place.segment.first;
         let until = small(place.end - first);
         let places = self.places(place, tags, |lists| last_places(lists, until, most))?;
-        let file = self.store.file(first)?;
         // Fewer places than requested: the segment has no further ones.
         let all = places.len() < most;
-        for wanted in places.into_iter().rev() {
-            // A new buffer for each record: it holds the bytes behind a record, and the next one lies before them.
-            let mut fetch = Fetch::new(Arc::clone(&file), first, self.store.seed(first), place.segment.len());
-            match fetch.record(wanted, &[]).map_err(|e| self.failed(first, e))? {
+        let mut fetch =
+            Fetch::new(self.store.file(first)?, first, self.store.seed(first), place.segment.len());
+        // Read in the order of the file, so that neighbouring records are read at once.
+        let (of_records, of_damage) = (batch.records.len(), batch.damaged.len());
+        let mut rest = places.as_slice();
+        while let Some((wanted, behind)) = rest.split_first() {
+            rest = behind;
+            match fetch.record(*wanted, rest).map_err(|e| self.failed(first, e))? {
                 Some(record) => batch.records.push(record),
-                None => batch.damaged.push(self.damaged(first, wanted)),
+                None => batch.damaged.push(self.damaged(first, *wanted)),
             }
-            batch.next = first + u64::from(wanted.seq);
+        }
+        batch.records.get_mut(of_records..).into_iter().for_each(<[Record]>::reverse);
+        batch.damaged.get_mut(of_damage..).into_iter().for_each(<[Damage]>::reverse);
+        if let Some(oldest) = places.first() {
+            batch.next = first + u64::from(oldest.seq);
         }
         if all {
             batch.next = first;

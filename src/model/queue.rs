@@ -177,8 +177,11 @@ pub struct QueueStatus {
     pub waiting_exact: bool,
     /// Attempts under way.
     pub in_flight: u32,
-    /// Deliveries that have ever used up their tries.
+    /// Deliveries that have ever used up their tries, without replays.
     pub dead: u64,
+    /// Whether a delivery has ever used up its tries, also in a replay. May be true although none has.
+    #[serde(skip)]
+    pub had_dead: bool,
     /// Failed attempts in the present window.
     pub recent_failures: u32,
     /// How long the oldest unsettled delivery has waited, in milliseconds.
@@ -244,6 +247,8 @@ pub struct AttemptPage {
     pub rows: Vec<AttemptRow>,
     /// Start of the next page; `None` after the last page.
     pub next: Option<u64>,
+    /// The number of records that were examined.
+    pub looked_at: usize,
 }
 
 /// An attempt that was just recorded.
@@ -293,9 +298,10 @@ pub struct Dead {
 pub struct DeadLeft {
     /// Their number.
     pub count: u64,
-    /// Whether that is all. Otherwise the records of the last moments are still to be read, or there are more than are
-    /// counted.
+    /// Whether that is all. Otherwise it `is_behind`, or there are more than are counted.
     pub is_exact: bool,
+    /// Whether some records are not read yet: the number is one of some time ago.
+    pub is_behind: bool,
     /// When the last of them died, microseconds since 1970.
     pub last_us: Option<u64>,
 }

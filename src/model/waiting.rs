@@ -67,4 +67,6 @@ pub struct WaitingPage {
     pub rows: Vec<(u64, Map<String, Value>)>,
     /// The offset at which the next page begins; `None` after the last page.
     pub next: Option<u64>,
+    /// The number of events that were examined.
+    pub looked_at: usize,
 }

@@ -73,7 +73,7 @@ async fn beside(call: &Call<'_>, accounts: Vec<Arc<Account>>, top: AccountId) ->
         }
     }
     let item = summary_in(&call.api.state);
-    let rows = keyed(accounts);
+    let rows = keyed(found(call, accounts));
     let counted = move |account: &Arc<Account>| {
         let count = below.get(&account.id).copied().unwrap_or_default();
         item(account).with("descendants_count", count.into())
@@ -92,12 +92,25 @@ pub(super) async fn tree(call: &Call<'_>) -> Result<Reply, ApiError> {
 }
 
 async fn list(call: &Call<'_>, accounts: Vec<Arc<Account>>) -> Result<Reply, ApiError> {
-    List::of(call)?.answer(Rows::new(keyed(accounts), summary_in(&call.api.state))).await
+    List::of(call)?.answer(Rows::new(keyed(found(call, accounts)), summary_in(&call.api.state))).await
 }
 
-/// Orders accounts by name.
+/// The accounts with the text of `search` in their name, realm or id; without it, all.
+fn found(call: &Call<'_>, mut accounts: Vec<Arc<Account>>) -> Vec<Arc<Account>> {
+    let text = call.request.query("search").map(|text| text.trim().to_lowercase());
+    if let Some(text) = text.filter(|text| !text.is_empty()) {
+        accounts.retain(|account| {
+            account.name.to_lowercase().contains(&text)
+                || account.realm.as_ref().is_some_and(|realm| realm.to_lowercase().contains(&text))
+                || account.id.to_string().contains(&text)
+        });
+    }
+    accounts
+}
+
+/// Orders accounts by name, whatever the case of its letters.
 fn keyed(accounts: Vec<Arc<Account>>) -> Vec<(String, Arc<Account>)> {
-    let key = |account: &Account| format!("{}\u{0}{}", account.name, account.id);
+    let key = |account: &Account| format!("{}\u{0}{}", account.name.to_lowercase(), account.id);
     accounts.into_iter().map(|account| (key(&account), account)).collect()
 }
 

@@ -71,6 +71,11 @@ impl List {
         (self.paging.start.as_deref(), self.paging.size.unwrap_or(self.paging.most))
     }
 
+    /// After how many examined items a page ends; `None`: it ends when it is full.
+    pub(super) fn most_examined(&self) -> Option<usize> {
+        self.paging.most_examined
+    }
+
     /// The paging keys of such a part.
     pub(super) fn page_of(&self, size: usize, next: Option<&str>) -> Page {
         let encoded = |key: &str| paging::encode_key(key);

@@ -46,6 +46,8 @@ pub(super) struct Paging {
     pub(super) chunk: usize,
     /// The most rows of one envelope.
     pub(super) most: usize,
+    /// After so many examined items a page ends, full or not. KAZOO's clients do not expect that, so it has to be asked for.
+    pub(super) most_examined: Option<usize>,
     /// The most bytes of rows in one envelope, unless a single row is larger; `None` for a list that is streamed.
     pub(super) most_bytes: Option<usize>,
 }
@@ -57,6 +59,8 @@ impl Paging {
         let chunk = number(request, "chunk_size", "invalid chunk size", "chunk size must be at least 1")?;
         // A download has no place for the key of the next page, so it is complete unless a part is requested.
         let all = request.query("paginate") == Some("false") || (form == Form::Csv && asked.is_none());
+        let invalid = "invalid max_examined";
+        let most_examined = number(request, "max_examined", invalid, "max_examined must be at least 1")?;
         let key = |name| request.query(name).filter(|key| !key.is_empty()).map(decode_key);
         Ok(Self {
             size: (!all).then(|| asked.unwrap_or(options.page_size).min(most)),
@@ -65,6 +69,7 @@ impl Paging {
             ascending: request.flag("ascending") || request.query("descending") == Some("false"),
             chunk: chunk.unwrap_or(CHUNK).min(most).clamp(1, MOST_CHUNK),
             most,
+            most_examined,
             most_bytes: (form == Form::Page).then_some(options.max_page_bytes),
         })
     }

@@ -27,6 +27,8 @@ pub(in crate::http) struct Walk {
     at: Option<String>,
     is_over: bool,
     served: usize,
+    /// The items that the filters have seen.
+    examined: usize,
     /// The bytes of the rows returned so far.
     bytes: usize,
     first: Option<String>,
@@ -49,6 +51,7 @@ impl Walk {
             at,
             is_over: false,
             served: 0,
+            examined: 0,
             bytes: 0,
             first: None,
             next: None,
@@ -66,6 +69,7 @@ impl Walk {
             let batch = self.source.batch(ask).await?;
             self.at = batch.next;
             self.is_over = self.at.is_none();
+            self.examined += batch.items.len();
             for (key, item) in batch.items {
                 if self.is_behind_the_end(&key) {
                     self.is_over = true;
@@ -84,7 +88,7 @@ impl Walk {
                 self.first.get_or_insert(key);
                 rows.push(item.row);
             }
-            if !self.is_over && self.paging.size.is_some() && self.source.is_spent() {
+            if !self.is_over && self.paging.size.is_some() && self.is_spent() {
                 (self.is_over, self.next) = (true, self.at.take());
             }
             // A selective filter reads much, so other tasks get a turn in between.
@@ -98,6 +102,11 @@ impl Walk {
         let missing = self.paging.size.map(|size| size.saturating_sub(self.served).saturating_add(1));
         let chunk = self.paging.chunk;
         missing.filter(|_| self.filters.is_empty()).map_or(chunk, |missing| missing.min(chunk))
+    }
+
+    /// Whether enough was examined for this page.
+    fn is_spent(&self) -> bool {
+        self.source.is_spent() || self.paging.most_examined.is_some_and(|most| self.examined >= most)
     }
 
     /// Whether a row of this size is too much for a page that already has rows.

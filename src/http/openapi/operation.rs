@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// The query parameters of every list.
-const OF_LISTS: [&str; 6] = ["page_size", "start_key", "end_key", "ascending", "paginate", "is_chunked"];
+const OF_LISTS: [&str; 7] =
+    ["page_size", "start_key", "end_key", "ascending", "paginate", "max_examined", "is_chunked"];
 
 /// An operation in `paths/*.json`.
 #[derive(Deserialize)]

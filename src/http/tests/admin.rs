@@ -23,6 +23,7 @@ fn surveyed(id: u128, waiting: u64, disable_reason: Option<&str>) -> SurveyedHoo
         waiting_exact: true,
         in_flight: 0,
         dead: 0,
+        had_dead: false,
         recent_failures: 0,
         oldest_waiting_age_ms: Some(waiting * 10),
         next_try_at_us: None,

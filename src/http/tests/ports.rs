@@ -227,6 +227,7 @@ impl Queues for Recorded {
             waiting_exact: true,
             in_flight: 0,
             dead: 1,
+            had_dead: true,
             recent_failures: 6,
             oldest_waiting_age_ms: Some(1500),
             next_try_at_us: Some(super::NOW_S * 1_000_000),
@@ -363,8 +364,9 @@ impl Queues for Recorded {
         let mut positions = (0..start).rev();
         let document = |position| json!({"n": position}).as_object().cloned().unwrap_or_default();
         let rows = positions.by_ref().take(query.limit);
-        let rows = rows.map(|position| AttemptRow { position, document: document(position) }).collect();
+        let rows: Vec<_> =
+            rows.map(|position| AttemptRow { position, document: document(position) }).collect();
         self.attempts.lock().expect("not poisoned").push(query);
-        now(Ok(AttemptPage { rows, next: positions.next() }))
+        now(Ok(AttemptPage { looked_at: rows.len(), rows, next: positions.next() }))
     }
 }

@@ -5,7 +5,7 @@ use super::command::{Command, RawStatus};
 use super::shadow::Stance;
 use super::slot::Slot;
 use super::survey::{Survey, SurveyedHook};
-use crate::model::{Gap, HookId, Moment, QueueKey, QueueStatus};
+use crate::model::{Gap, HookId, Moment, QueueKey, QueueStatus, WaitingPart, WaitingQuery};
 use crate::queues::rules::replay::ReplayRun;
 
 impl Engine {
@@ -20,11 +20,7 @@ impl Engine {
                 let statuses = hooks.into_iter().map(|hook| self.status(hook)).collect();
                 answer.send(statuses).is_err()
             }
-            Command::Waiting(hook, (from, most), answer) => {
-                let slot = self.slots.of(QueueKey::Hook(hook)).filter(|slot| !slot.is_gone());
-                let part = slot.map(|slot| slot.live_line().queue().waiting(from, most));
-                answer.send(part).is_err()
-            }
+            Command::Waiting(query, answer) => answer.send(self.waiting(&query)).is_err(),
             Command::Survey(answer) => answer.send(self.survey()).is_err(),
             Command::Replay(job, failed, answer) => {
                 let begun = self.begin_replay(job.hook, ReplayRun::new(job, failed));
@@ -47,6 +43,12 @@ impl Engine {
                 self.gain(partitions, *recovered);
                 answer.send(()).is_err()
             }
+            Command::DeadOfReplays(hooks, answer) => {
+                for hook in &hooks {
+                    self.had_dead_of_replays(*hook);
+                }
+                answer.send(()).is_err()
+            }
             Command::Probe(hook, answer) => answer.send(self.probe_now(hook)).is_err(),
             Command::ResetFailures(hooks, answer) => answer.send(self.reset_failures(&hooks)).is_err(),
             Command::Reload(options, answer) => {
@@ -67,11 +69,36 @@ impl Engine {
         ids.into_iter().filter(|id| reset(*id)).count()
     }
 
+    /// An ended replay of the hook has left dead deliveries. Another shard may have the hook.
+    fn had_dead_of_replays(&mut self, hook: HookId) {
+        if let Some(id) = self.slots.owner(QueueKey::Hook(hook)) {
+            self.slots.touch(&mut self.desk, id, |_, slot| slot.note_dead_of_replays());
+        }
+    }
+
     /// Makes the probe of a disabled hook due now. False: it has none.
     fn probe_now(&mut self, hook: HookId) -> bool {
         let Some(id) = self.slots.owner(QueueKey::Hook(hook)) else { return false };
         let now = self.desk.time.now();
         self.slots.touch(&mut self.desk, id, |_, slot| slot.probe_now(now)) == Some(true)
+    }
+
+    /// What a hook still has to get, from an offset on. `None`: it has no queue.
+    fn waiting(&self, query: &WaitingQuery) -> Option<WaitingPart> {
+        let slot = self.slots.of(QueueKey::Hook(query.hook)).filter(|slot| !slot.is_gone())?;
+        let mut part = slot.live_line().queue().waiting(query.start, query.limit);
+        if let Some(routed) = self.seen_all_until(slot) {
+            // The queue itself knows only the last event that it took, and that may be long ago.
+            part.rest = part.rest.max(routed);
+        }
+        Some(part)
+    }
+
+    /// The end of what has been routed, if the queue has looked at all of it and nothing is unsettled.
+    fn seen_all_until(&self, slot: &Slot) -> Option<u64> {
+        let (line, queue) = (slot.live_line(), slot.live_line().queue());
+        let has_seen_all = line.is_live() && queue.is_empty() && !queue.has_spilled();
+        has_seen_all.then(|| self.desk.owned.routed_to(slot.partition()))
     }
 
     /// How the queue of a hook stands. `None`: it has none.
@@ -83,8 +110,6 @@ impl Engine {
     fn status_of(&self, slot: &Slot) -> RawStatus {
         let (line, queue) = (slot.live_line(), slot.live_line().queue());
         let (waiting, routed) = (line.waiting(), self.desk.owned.routed_to(slot.partition()));
-        // With nothing unsettled, the cursor follows the router even when no event was for this hook.
-        let has_seen_all = line.is_live() && queue.is_empty() && !queue.has_spilled();
         let oldest = queue.oldest().map(|(offset, _)| offset);
         // Retention may have dropped events of unsettled deliveries, and no read has found that out yet.
         let (first, end) = (self.desk.events.first(), self.desk.events.end());
@@ -97,12 +122,14 @@ impl Engine {
         let status = QueueStatus {
             state: slot.state(),
             paused: slot.hook().paused,
-            cursor: queue.cursor().max(if has_seen_all { routed } else { 0 }),
+            // With nothing unsettled, the cursor follows the router even when no event was for this hook.
+            cursor: queue.cursor().max(self.seen_all_until(slot).unwrap_or(0)),
             log_end: end,
             waiting,
             waiting_exact: is_counted && dropped.is_none(),
             in_flight: slot.claim().held(),
             dead: line.totals().dead,
+            had_dead: line.totals().dead > 0 || slot.has_dead_of_replays(),
             recent_failures: slot.recent_failures(self.desk.time.now()),
             oldest_waiting_age_ms: None,
             next_try_at_us: slot.next_try().map(Moment::micros),

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::options::QueueOptions;
 use super::shadow::Stance;
 use super::survey::Survey;
-use crate::model::{HookId, QueueStatus, ReplayId, ReplayStatus, WaitingPart};
+use crate::model::{HookId, QueueStatus, ReplayId, ReplayStatus, WaitingPart, WaitingQuery};
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::rules::partitions::Partitions;
 use crate::queues::rules::replay::ReplayJob;
@@ -20,8 +20,8 @@ pub enum Command {
     Status(HookId, oneshot::Sender<Option<RawStatus>>),
     /// How the queues of these hooks stand, in the same order. `None`: the hook has no queue.
     Statuses(Vec<HookId>, oneshot::Sender<Vec<Option<RawStatus>>>),
-    /// The unsettled deliveries of a hook from an offset on, at most as many as asked for. `None`: the hook has no queue.
-    Waiting(HookId, (u64, usize), oneshot::Sender<Option<WaitingPart>>),
+    /// The unsettled deliveries of a hook. `None`: the hook has no queue.
+    Waiting(WaitingQuery, oneshot::Sender<Option<WaitingPart>>),
     /// How all queues stand.
     Survey(oneshot::Sender<Survey>),
     /// Begin a replay, whose document is on disk already, for all of its range or for these offsets. False: there is no such
@@ -39,6 +39,8 @@ pub enum Command {
     HoldEvents(oneshot::Sender<u64>),
     /// Change what holds beside a KAZOO.
     Stance(Stance, oneshot::Sender<()>),
+    /// These hooks have ended replays with dead deliveries, as their documents say. Hooks of other shards are left out.
+    DeadOfReplays(Vec<HookId>, oneshot::Sender<()>),
     /// Probe a disabled hook now. False: the hook is not probed.
     Probe(HookId, oneshot::Sender<bool>),
     /// Give partitions up. Answered when a checkpoint of them is on disk and the engine has nothing of them any more.

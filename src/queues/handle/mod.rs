@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::log::ReadError;
-use crate::model::{AccountId, Clock, Hook, HookId, Minute, Pulse, QueueStatus, WaitingPart, WallTime};
+use crate::model::{
+    AccountId, Clock, Hook, HookId, Minute, Pulse, QueueStatus, WaitingPart, WaitingQuery, WallTime,
+};
 use crate::queues::engine::command::{Command, RawStatus};
 use crate::queues::engine::options::QueueOptions;
 use crate::queues::engine::shadow::Stance;
@@ -131,13 +133,8 @@ impl Queues {
     }
 
     /// The unsettled deliveries of a hook's queue from an offset on. `None`: the hook has no queue yet.
-    pub async fn waiting(
-        &self,
-        hook: HookId,
-        from: u64,
-        most: usize,
-    ) -> Result<Option<WaitingPart>, AskError> {
-        self.shards.ask(hook, |answer| Command::Waiting(hook, (from, most), answer)).await
+    pub async fn waiting(&self, query: WaitingQuery) -> Result<Option<WaitingPart>, AskError> {
+        self.shards.ask(query.hook, |answer| Command::Waiting(query, answer)).await
     }
 
     /// The present states of some hooks' queues, in the order of the hooks. `None`: the hook has no queue yet. The ages are

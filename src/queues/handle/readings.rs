@@ -61,7 +61,8 @@ impl Readings {
     }
 
     /// The tasks of the program.
-    pub(super) fn tasks(&self) -> &Tasks {
+    #[must_use]
+    pub fn tasks(&self) -> &Tasks {
         &self.tasks
     }
 }

@@ -200,7 +200,11 @@ impl Queues {
         let mut ended: Vec<ReplayJob> = self.jobs()?;
         ended.retain(|job| job.hook == hook && job.has_ended());
         ended.sort_by_key(|job| std::cmp::Reverse(job.ended_us));
-        Ok(ended.into_iter().skip(ENDED).map(|job| put(job.id, None)).collect())
+        let outlived = ended.split_off(ENDED.min(ended.len()));
+        // One that left dead deliveries stays: after a start, only its document says that they are to be looked for.
+        let is_known = ended.iter().any(may_have_dead);
+        let kept = outlived.iter().find(|job| !is_known && may_have_dead(job)).map(|job| job.id);
+        Ok(outlived.into_iter().filter(|job| Some(job.id) != kept).map(|job| put(job.id, None)).collect())
     }
 
     /// Continues the replays that were running when the program ended, and deletes those of deleted hooks.
@@ -221,6 +225,11 @@ impl Queues {
     }
 
     async fn begin_again(&self, jobs: Vec<ReplayJob>) -> Result<usize, AskError> {
+        let with_dead: Vec<HookId> =
+            jobs.iter().filter(|job| may_have_dead(job)).map(|job| job.hook).collect();
+        if !with_dead.is_empty() {
+            self.shards.ask_all(|answer| Command::DeadOfReplays(with_dead.clone(), answer)).await?;
+        }
         let running: Vec<ReplayJob> = jobs.into_iter().filter(|job| !job.has_ended()).collect();
         let count = running.len();
         for job in running {
@@ -232,6 +241,11 @@ impl Queues {
         }
         Ok(count)
     }
+}
+
+/// Whether an ended replay may have left dead deliveries. When it was cancelled, its last attempts were still under way.
+fn may_have_dead(job: &ReplayJob) -> bool {
+    job.has_ended() && (job.totals.dead > 0 || job.state == ReplayState::Cancelled)
 }
 
 fn put(replay: ReplayId, doc: Option<Map<String, Value>>) -> Write {

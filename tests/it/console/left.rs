@@ -1,7 +1,10 @@
 //! What is left to deliver, and what is dead: counted in lists and the overview, and listed delivery by delivery.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::browser::Browser;
 use crate::support::app::{Api, TestApp};
 use crate::support::look::{LONG, events_of, queue_when, settled};
 use crate::support::receiver::{Mood, Receiver};
@@ -58,6 +61,57 @@ async fn dead_deliveries_are_counted_until_they_are_delivered_and_their_hook_nee
     assert!(listed(&app.api, &format!("/webhooks/{hook}/dead")).await.is_empty());
     let overview = app.api.own("GET", "/webhooks/overview", None).await.data().clone();
     assert_eq!((&overview["in_need"], &overview["dead_left"]), (&json!(0), &json!(0)));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn deliveries_that_died_only_in_a_replay_are_counted_and_listed_everywhere() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&["disable.failure_count=0"]).await;
+    let hook = app.api.hook(json!({"name": "replayed", "uri": receiver.uri("/"), "retries": 1})).await;
+    app.api.publish(&events_of("one", 0..3)).await;
+    queue_when(&app.api, &hook, "all are delivered", |q| q["state"] == "idle" && q["cursor"] == q["log_end"])
+        .await;
+    receiver.mood(Mood::status(404));
+    let all = json!({"data": {"only": "all", "from_offset": 0}});
+    let path = format!("/webhooks/{hook}/replay");
+    assert_eq!(app.api.own("POST", &path, Some(all)).await.status, 201);
+    left(&app.api, &hook, 3).await;
+    app.restart(None).await;
+    left(&app.api, &hook, 3).await;
+    let api = &app.api;
+    eventually("the replay has ended", LONG, || async {
+        let replays = listed(api, &path).await;
+        (replays[0]["state"] == "done" && replays[0]["dead"] == 3).then_some(())
+    })
+    .await;
+    let status = listed(api, "/webhooks/status?sort=dead").await;
+    assert_eq!((&status[0]["dead_left"], &status[0]["dead"]), (&json!(3), &json!(0)), "{status:?}");
+    assert_eq!(listed(api, &format!("/webhooks/{hook}/dead")).await.len(), 3);
+    let overview = api.own("GET", "/webhooks/overview", None).await.data().clone();
+    assert_eq!((&overview["dead_left"], &overview["in_need"]), (&json!(3), &json!(1)));
+    // Also after a start that finds the replay ended.
+    app.restart(None).await;
+    left(&app.api, &hook, 3).await;
+    assert_eq!(listed(&app.api, "/webhooks/status").await[0]["dead_left"], 3);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_waits_for_an_idle_hook_of_a_rare_event_however_much_else_came() {
+    let mut app = TestApp::with(&["http.max_searched_events=1000"]).await;
+    let receiver = Receiver::start().await;
+    let api = &app.api;
+    let hook = api
+        .hook(json!({"name": "rare", "uri": receiver.uri("/"), "hook": "parking", "format": "json"}))
+        .await;
+    for part in 0..15 {
+        api.publish(&events_of("calls", part * 100..(part + 1) * 100)).await;
+    }
+    settled(api, &hook).await;
+    // A page ends after so many events of the log. Here none has to be examined.
+    let none = api.own("GET", &format!("/webhooks/{hook}/waiting"), None).await;
+    assert_eq!((none.data(), none.body.get("next_start_key")), (&json!([]), None), "{none:?}");
     app.stop().await;
 }
 
@@ -134,13 +188,22 @@ async fn a_list_of_hooks_begins_with_what_hurts_most() {
     }
     settled(api, &hooks[0]).await;
     assert_eq!(api.own("POST", &format!("/webhooks/{}/pause", hooks[1]), None).await.status, 200);
-    api.publish(&events_of("one", 0..3)).await;
+    receiver.mood(Mood::After(Duration::from_secs(1), Box::new(Mood::Ok)));
+    api.publish(&events_of("one", 0..1)).await;
+    settled(api, &hooks[0]).await;
     assert_eq!(api.own("POST", &format!("/webhooks/{}/pause", hooks[0]), None).await.status, 200);
-    api.publish(&events_of("two", 0..1)).await;
+    api.publish(&events_of("two", 0..3)).await;
     queue_when(api, &hooks[1], "it waits", |q| q["waiting"].as_u64() >= Some(4)).await;
     assert_eq!(listed(api, "/webhooks/status?sort=waiting").await[0]["name"], "many");
     // Only the other one has made an attempt.
     assert_eq!(listed(api, "/webhooks/status?sort=slowest").await[0]["name"], "few");
+    // It took a second, which the list points out.
+    let browser = Browser::operator(app.address()).await;
+    eventually("the slow receiver is marked", LONG, || async {
+        let page = browser.get(&format!("/console/accounts/{}/hooks", api.account)).await;
+        page.says("▲ </span>1.").then_some(())
+    })
+    .await;
     // Ages in lists are those of the log's blocks, here the same one.
     assert_eq!(listed(api, "/webhooks/status?sort=oldest").await.len(), 2);
     app.stop().await;

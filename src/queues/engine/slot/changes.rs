@@ -215,10 +215,17 @@ impl Slot {
         ends.filter_map(|line| line.end(how, wall)).collect()
     }
 
+    /// A replay that has ended left dead deliveries.
+    pub(in crate::queues::engine) fn note_dead_of_replays(&mut self) {
+        self.dead_of_ended_replays = true;
+    }
+
     /// Takes out the replays that have ended and have nothing under way.
     pub(in crate::queues::engine) fn take_over_replays(&mut self) -> Vec<Line> {
         let over: Vec<Line> = self.replays.extract_if(.., |line| line.is_over()).collect();
         if !over.is_empty() {
+            // Their last attempts may have ended after the replays themselves.
+            self.dead_of_ended_replays |= over.iter().any(|line| line.totals().dead > 0);
             self.turn = 0;
         }
         over

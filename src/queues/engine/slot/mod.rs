@@ -59,6 +59,8 @@ pub(super) struct Slot {
     claim: Claim,
     /// The revision of the hook that the ledger has.
     revision: Written,
+    /// Whether a replay that has ended left dead deliveries.
+    dead_of_ended_replays: bool,
     /// Which line goes first next time: 0 is the live line, then come the replays.
     turn: usize,
     /// The hook was deleted; the slot ends when nothing of it is under way.
@@ -81,6 +83,7 @@ impl Slot {
             pace: Pace::new(hook.rate_limit_per_s),
             claim,
             revision: Written::default(),
+            dead_of_ended_replays: false,
             turn: 0,
             gone: false,
             leaving: false,
@@ -172,6 +175,11 @@ impl Slot {
     /// The replays' lines.
     pub(super) fn replays(&self) -> &[Line] {
         &self.replays
+    }
+
+    /// Whether a delivery has died in a replay.
+    pub(super) fn has_dead_of_replays(&self) -> bool {
+        self.dead_of_ended_replays || self.replays.iter().any(|line| line.totals().dead > 0)
     }
 
     /// The live line, then the replays'.
