@@ -19,10 +19,10 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
-/// A time relative to the present: `12 min ago`, `in 43 s`, `now`.
+/// A time relative to the present: `12 min ago`, `in 43 s`, `just now`.
 pub(super) fn relative(at_s: u64, now_s: u64) -> String {
     match (now_s.checked_sub(at_s), at_s.saturating_sub(now_s)) {
-        (Some(0), _) => "now".to_owned(),
+        (Some(0), _) => "just now".to_owned(),
         (Some(past), _) => format!("{} ago", span(past)),
         (None, ahead) => format!("in {}", span(ahead)),
     }
@@ -35,6 +35,17 @@ pub(super) fn moment(gregorian_s: Option<u64>, now_us: u64) -> Markup {
     html! {
         time datetime=(text) title=(text.replace('T', " ").replace('Z', " UTC")) {
             (relative(at_s, now_us / 1_000_000))
+        }
+    }
+}
+
+/// The time of something that is still to happen: `in 43 s`, or `now`, also when the time is over.
+pub(super) fn ahead(gregorian_s: u64, now_us: u64) -> Markup {
+    let (at_s, now_s) = (unix_s(gregorian_s), now_us / 1_000_000);
+    let text = iso8601(at_s.saturating_mul(1_000_000));
+    html! {
+        time data-ahead datetime=(text) title=(text.replace('T', " ").replace('Z', " UTC")) {
+            (if at_s > now_s { relative(at_s, now_s) } else { "now".to_owned() })
         }
     }
 }
@@ -98,7 +109,7 @@ mod tests {
             ("1 delivery".into(), "2 deliveries".into())
         );
         assert_eq!(counted(0, "hook"), "0 hooks");
-        assert_eq!(relative(100, 100), "now");
+        assert_eq!(relative(100, 100), "just now");
         assert_eq!(relative(57, 100), "43 s ago");
         assert_eq!(relative(143, 100), "in 43 s");
         assert_eq!((span(99).as_str(), span(100).as_str()), ("99 s", "2 min"));

@@ -75,6 +75,10 @@ fn side(view: &View, session: &Session<'_>, theme: Theme) -> Markup {
                 img src=(assets::ICON.path()) alt="" width="20" height="20";
                 "Switchhook"
             }
+            // On a phone the rest is a menu, which the browser opens and closes by itself.
+            span.whose { (if name.is_empty() { account } else { name }) }
+            button.menu popovertarget="menu" { "Menu" }
+            div.rest #menu popover="auto" {
             nav aria-label="Pages" {
                 ul { (link("overview", "/console/".into(), "Overview")) }
                 p.group title=(account) { "Account " strong { (if name.is_empty() { account } else { name }) } }
@@ -109,6 +113,7 @@ fn side(view: &View, session: &Session<'_>, theme: Theme) -> Markup {
                     (parts::token(session))
                     button.quiet { "Log out" }
                 }
+            }
             }
         }
     }

@@ -111,7 +111,7 @@ async fn act_on_hook(session: &Session<'_>, account: &str, below: &[&str], sent:
         [hook, "inbox"] => pages::first::test(session, account, hook).await,
         [hook, "replay"] => pages::replay::send(session, account, hook, sent).await,
         [hook, "replays", replay, action] => {
-            pages::replay::act(session, account, (hook, replay, action)).await
+            pages::replay::act(session, pages::replay::OnReplay { account, hook, replay, action }).await
         }
         [hook, "attempts", delivery, "again"] => {
             pages::hook_actions::again(session, account, hook, delivery).await
@@ -127,12 +127,14 @@ async fn act_on_account(session: &Session<'_>, account: &str, below: &[&str], se
         ["below"] => pages::accounts::create(session, account, sent).await,
         ["account", action] => pages::accounts::act(session, account, action, sent).await,
         ["users"] => pages::users::create(session, account, sent).await,
-        ["users", user, action] => pages::users::act(session, account, (user, action), sent).await,
+        ["users", id, action] => {
+            pages::users::act(session, pages::users::OnUser { account, id, action }, sent).await
+        }
         ["first"] => pages::first::make(session, account, sent).await,
         ["links"] => pages::links::create(session, account, sent).await,
         ["links", link, "revoke"] => pages::links::revoke(session, account, link).await,
         ["keys"] => pages::keys::create(session, account, sent).await,
-        ["keys", key, action] => pages::keys::act(session, account, (key, action)).await,
+        ["keys", id, action] => pages::keys::act(session, pages::keys::OnKey { account, id, action }).await,
         ["sessions", id, "close"] => pages::sockets::close(session, account, id).await,
         ["quarantine", id, "release"] => pages::quarantine::release(session, Of::Account(account), id).await,
         _ => Err(Problem::not_found()),

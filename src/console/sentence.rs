@@ -5,12 +5,12 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::charts::outcome;
-use super::format::{counted, moment};
+use super::format::{ahead, counted, moment};
 use super::json::{flag, number, text};
 use crate::model::gregorian_seconds;
 
 /// The API's reason for a hook that failures have disabled.
-const TOO_MANY_FAILURES: &str = "too many failed attempts";
+pub(super) const TOO_MANY_FAILURES: &str = "too many failed attempts";
 
 /// The state of a hook's queue. `attempts` has the last attempts, newest first.
 pub(super) fn of(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
@@ -21,9 +21,8 @@ pub(super) fn of(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
         @if waiting > 0 {
             " " (waits(queue, now_us))
         }
-        @if number(queue, "next_try_at").is_some() && ["auto_disabled", "retrying"].contains(&state) {
-            " " (if state == "auto_disabled" { "Next probe" } else { "Next attempt" }) " "
-            (moment(number(queue, "next_try_at"), now_us)) "."
+        @if let Some(at) = number(queue, "next_try_at").filter(|_| ["auto_disabled", "retrying"].contains(&state)) {
+            " " (if state == "auto_disabled" { "Next probe" } else { "Next attempt" }) " " (ahead(at, now_us)) "."
         }
         @if let Some(dead) = number(queue, "dead_left").filter(|dead| *dead > 0) {
             " " strong { @if !flag(queue, "dead_left_exact") { "At least " } (counted(dead, "delivery")) } " "

@@ -92,6 +92,12 @@ for (const theme of ['light', 'dark']) {
       await page.setViewportSize({ width: 390, height: 800 });
       const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       if (wider > 1) wrong.push(`${name}: ${wider} px wider than a phone`);
+      const phone = await page.evaluate(() => ({
+        head: document.querySelector('.side').getBoundingClientRect().height,
+        sideways: [...document.querySelectorAll('main .scroll')].filter((box) => box.scrollWidth > box.clientWidth + 1).length,
+      }));
+      if (phone.head > 60) wrong.push(`${name}: the navigation takes ${phone.head} px of a phone`);
+      if (phone.sideways) wrong.push(`${name}: ${phone.sideways} tables scroll sideways on a phone`);
       await page.setViewportSize({ width: 1280, height: 800 });
       if (shots && SHOTS.includes(`${name}-${theme}`)) {
         await page.screenshot({ path: join(shots, `console-${name}-${theme}.png`), animations: 'disabled' });
@@ -101,6 +107,35 @@ for (const theme of ['light', 'dark']) {
     await page.context().close();
   });
 }
+
+test('on a phone a menu has the pages, opens by keyboard without the script, and axe finds nothing in it', async () => {
+  const context = await chrome.newContext({ javaScriptEnabled: false, viewport: { width: 390, height: 800 } });
+  const plain = await context.newPage();
+  plain.setDefaultTimeout(LONG);
+  await plain.goto(at('login'));
+  await plain.fill('input[name=api_key]', '0123456789abcdef'.repeat(4));
+  await plain.click('button:has-text("Log in with the key")');
+  const events = '.side a:has-text("Events")';
+  assert.equal(await plain.isVisible(events), false);
+  await plain.focus('.side button:has-text("Menu")');
+  await plain.keyboard.press('Enter');
+  await plain.waitForSelector(events);
+  await plain.keyboard.press('Tab');
+  assert.equal(await plain.locator('.side a:has-text("Overview")').evaluate((link) => link === document.activeElement), true);
+  await plain.keyboard.press('Escape');
+  await plain.waitForSelector(events, { state: 'hidden' });
+  await plain.click('.side button:has-text("Menu")');
+  await plain.click(events);
+  await plain.waitForURL(/\/events$/);
+  await context.close();
+  for (const theme of ['light', 'dark']) {
+    const page = await visitor(chrome, program, { theme, width: 390 });
+    await page.click('.side button:has-text("Menu")');
+    await page.waitForSelector(events);
+    assert.deepEqual(await found(page), []);
+    await page.context().close();
+  }
+});
 
 test('the log-in page has no fault either, and the refusal of a wrong key does not show it', async () => {
   const page = await visitor(chrome, program, { key: null });

@@ -161,6 +161,7 @@ test('a disabled hook is probed with one click, and the open page sees it recove
   const page = await visitor(chrome, program, { key });
   await page.goto(hooks(`/${hook}`));
   assert.match(await page.textContent('#state .sentence'), /Disabled by Switchhook .*500.*3 events wait/);
+  assert.match(await page.textContent('#state .hint'), /Probe now sends the oldest waiting event once.*Enable turns the hook on/s);
   status = 200;
   await page.click('button:has-text("Probe now")');
   await page.waitForFunction(() => /up to date/i.test(document.querySelector('#state .sentence')?.textContent ?? ''));

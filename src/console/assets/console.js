@@ -7,7 +7,7 @@ const offline = document.getElementById('offline');
 function relative(seconds) {
   const past = seconds >= 0;
   const s = Math.abs(Math.round(seconds));
-  if (s === 0) return 'now';
+  if (s === 0) return 'just now';
   const span = s < 100 ? `${s} s` : s < 6000 ? `${Math.round(s / 60)} min`
     : s < 172800 ? `${Math.round(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
   return past ? `${span} ago` : `in ${span}`;
@@ -19,7 +19,9 @@ function tellTimes(root) {
   for (const time of root.querySelectorAll('time[datetime]')) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
-    const text = relative((Date.now() - at.getTime()) / 1000);
+    const passed = (Date.now() - at.getTime()) / 1000;
+    // Something that is still to happen never happened some time ago.
+    const text = 'ahead' in time.dataset && passed > -0.5 ? 'now' : relative(passed);
     if (time.textContent !== text) time.textContent = text;
     const title = absolute.format(at);
     if (time.title !== title) time.title = title;

@@ -11,9 +11,6 @@ use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 use crate::http::ApiResponse;
 
-/// The number of rows in a page.
-const ROWS: usize = 50;
-
 /// `accounts/{A}/below`
 pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Result<View, Problem> {
     page(session, account, &html! {}).await
@@ -21,18 +18,11 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
 
 async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<View, Problem> {
     let named = account_of(session, account).await?;
-    let (wanted, start) = (session.query("q").trim().to_lowercase(), session.query("start_key"));
-    let of = ["v2", "accounts", account];
-    let response = if wanted.is_empty() {
-        session.page(&[&of[..], &["children"]].concat(), &[]).await?
-    } else {
-        session.get(&[&of[..], &["descendants"]].concat(), &[("page_size", "10000")]).await?
-    };
-    let fits = |row: &&Value| {
-        wanted.is_empty()
-            || ["name", "realm", "id"].iter().any(|field| text(row, field).to_lowercase().contains(&wanted))
-    };
-    let found: Vec<&Value> = response.rows().iter().filter(fits).collect();
+    let (wanted, start) = (session.query("q").trim(), session.query("start_key"));
+    // A search finds accounts however deep below; otherwise one level of the tree is shown.
+    let which = if wanted.is_empty() { "children" } else { "descendants" };
+    let asked = [("ascending", "true"), ("search", wanted)];
+    let response = session.page(&["v2", "accounts", account, which], &asked).await?;
     let path = format!("/console/accounts/{account}/below");
     let is_own = account == session.account;
     Ok(View {
@@ -57,15 +47,14 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
                 a.button href={ "/console/accounts/" (account) "/account" } { "This account" }
                 a.button href={ "/console/accounts/" (account) "/hooks?below=true" } { "Hooks of all these accounts" }
             }
-            (table(session, &found))
-            @if found.len() > ROWS { p.hint { "The first " (ROWS) " of " (found.len()) ". Search for more of the name." } }
-            @if wanted.is_empty() { (parts::pager(&path, &[], &response, start.is_empty())) }
+            (table(session, response.rows()))
+            (parts::pager(&path, &[("q", wanted)], &response, start.is_empty()))
             (creation(session, &path))
         },
     })
 }
 
-fn table(session: &Session<'_>, rows: &[&Value]) -> Markup {
+fn table(session: &Session<'_>, rows: &[Value]) -> Markup {
     if rows.is_empty() {
         let is_search = !session.query("q").is_empty();
         let text = if is_search {
@@ -78,14 +67,14 @@ fn table(session: &Session<'_>, rows: &[&Value]) -> Markup {
     html! {
         div.scroll { table.rows {
             thead { tr { th { "Account" } th { "Realm" } th { "State" } th.num { "Below it" } th { "Id" } } }
-            tbody { @for row in rows.iter().take(ROWS) {
+            tbody { @for row in rows {
                 @let path = format!("/console/accounts/{}", text(row, "id"));
                 tr data-row {
                     td.name { a href={ (path) "/hooks" } data-go { (text(row, "name")) } }
-                    td { (text(row, "realm")) }
+                    td data-label="Realm" { (text(row, "realm")) }
                     td { (parts::switched(flag(row, "enabled"))) }
-                    td.num { @if let Some(count) = number(row, "descendants_count") { a href={ (path) "/below" } { (count) } } }
-                    td { a href={ (path) "/account" } { code { (text(row, "id")) } } }
+                    td.num data-label="Below it" { @if let Some(count) = number(row, "descendants_count") { a href={ (path) "/below" } { (count) } } }
+                    td data-label="Id" { a href={ (path) "/account" } { code { (text(row, "id")) } } }
                 }
             } }
         } }

@@ -153,7 +153,8 @@ fn as_sent(session: &Session<'_>, attempt: &Value) -> Markup {
                 @if is_signed && session.is_admin && !at.is_empty() {
                     p.hint {
                         code { "webhook-signature" } " is the HMAC-SHA256, in base64 after “v1,”, of " code { (id) "." (at) "." }
-                        " followed by this body; the key is the hook's secret, decoded from base64 behind “whsec_”. Signatures are not stored: the                          one shown was made again with the present secret. If the secret was changed since, the receiver got another one."
+                        " followed by this body; the key is the hook's secret, decoded from base64 behind “whsec_”. Signatures are not stored: the one \
+                         shown was made again with the present secret. If the secret was changed since, the receiver got another one."
                     }
                 }
             }

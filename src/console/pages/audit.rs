@@ -14,6 +14,9 @@ use crate::console::reply::{Problem, View};
 use crate::console::session::Session;
 use crate::http::ApiResponse;
 
+/// The entries that a page about one thing examines.
+const EXAMINED: &str = "2000";
+
 /// `accounts/{A}/audit`
 pub(in crate::console) async fn of_account(session: &Session<'_>, account: &str) -> Result<View, Problem> {
     let named = account_of(session, account).await?;
@@ -45,6 +48,10 @@ async fn page(
     if account.is_none() {
         asked.push(("account_id", session.query("account_id").trim()));
     }
+    if !id.is_empty() {
+        // Few entries are about one thing, so a page may have to end before it is full.
+        asked.push(("max_examined", EXAMINED));
+    }
     asked.retain(|(_, value)| !value.is_empty());
     let response = session.get(asked_path, &asked).await?;
     let own = (session.account.clone(), String::new());
@@ -64,11 +71,14 @@ async fn page(
                 button { "Show" }
             }
             @if !id.is_empty() { p.hint { "Only the changes of " code { (id) } ". " a href=(path) { "All changes" } } }
-            @if response.rows().is_empty() { (parts::empty("Nothing was changed in this time.", &html! {})) } @else {
-                div.scroll { table.rows.stacked {
+            @if response.rows().is_empty() && response.next().is_none() { (parts::empty("Nothing was changed in this time.", &html! {})) } @else {
+                div.scroll { table.rows {
                     thead { tr { th { "When" } th { "By" } th { "What" } th { "Changed" } th { span.unseen { "Details" } } } }
                     tbody { @for row in response.rows() { (line(row, &people, session.now_us())) } }
                 } }
+            }
+            @if response.next().is_some() && response.rows().len() < 50 {
+                p.hint { "Only a part of the trail was searched. The next page continues from there." }
             }
             (parts::pager(path, &kept, &response, start.is_empty()))
         },
@@ -134,7 +144,11 @@ fn line(row: &Value, people: &HashMap<String, String>, now_us: u64) -> Markup {
         tr data-row {
             td data-label="When" { (moment(number(row, "timestamp"), now_us)) }
             td data-label="By" { (by(row.get("by").unwrap_or(&Value::Null), people)) }
-            td data-label="What" { strong { (text(row, "action")) } " " (text(row, "kind")) " " (name.unwrap_or_default())
+            td data-label="What" { strong { (text(row, "action")) } " " (text(row, "kind")) " "
+                @match page_of(row) {
+                    Some(page) => a href=(page) data-go { (name.unwrap_or("open")) },
+                    None => (name.unwrap_or_default()),
+                }
                 br; code.dim { (text(row, "id")) } }
             td data-label="Changed" { @for field in changed { (change(field, before, after)) } }
             td { details {
@@ -145,6 +159,27 @@ fn line(row: &Value, people: &HashMap<String, String>, now_us: u64) -> Markup {
                 }
             } }
         }
+    }
+}
+
+/// The page of what was changed. `None`: it has none, or it does not exist any more.
+fn page_of(row: &Value) -> Option<String> {
+    if text(row, "action") == "delete" {
+        return None;
+    }
+    let (account, id) = (text(row, "account_id"), text(row, "id"));
+    let of = |part: &str| Some(format!("/console/accounts/{account}/{part}"));
+    match text(row, "kind") {
+        "hook" => of(&format!("hooks/{id}")),
+        "user" => of(&format!("users/{id}")),
+        "key" => of("keys"),
+        "link" => of("links"),
+        "account" => Some(format!("/console/accounts/{id}/account")),
+        "replay" => {
+            let hook = row.get("after").map_or("", |after| text(after, "hook_id"));
+            (!hook.is_empty()).then(|| format!("/console/accounts/{account}/hooks/{hook}?tab=replays"))
+        }
+        _ => None,
     }
 }
 

@@ -15,13 +15,22 @@ use crate::console::session::Session;
 /// The largest number of hooks of an action: those of a page.
 const MOST: usize = 50;
 
-/// The actions by the form's names, with words for people.
-pub(super) const ACTIONS: [(&str, &str); 5] = [
-    ("enable", "Enable"),
-    ("disable", "Disable"),
-    ("pause", "Pause"),
-    ("resume", "Resume"),
-    ("replay", "Send again what is dead"),
+/// An action for several hooks.
+#[derive(Debug)]
+pub(super) struct Action {
+    /// Its name in the form.
+    pub(super) name: &'static str,
+    /// What people read.
+    pub(super) words: &'static str,
+}
+
+/// All actions.
+pub(super) const ACTIONS: [Action; 5] = [
+    Action { name: "enable", words: "Enable" },
+    Action { name: "disable", words: "Disable" },
+    Action { name: "pause", words: "Pause" },
+    Action { name: "resume", words: "Resume" },
+    Action { name: "replay", words: "Send again what is dead" },
 ];
 
 /// A selected hook, with what the action does to it.
@@ -34,18 +43,27 @@ struct Chosen<'a> {
     counts: bool,
 }
 
+/// A hook for which the action was carried out, or refused.
+struct Applied<'a> {
+    account: &'a str,
+    id: &'a str,
+    name: String,
+    /// The deliveries that a replay makes.
+    matched: Option<u64>,
+    refused: Option<Problem>,
+}
+
 /// `POST accounts/{A}/bulk`: shows what would be done, or does it.
 pub(in crate::console) async fn act(
     session: &Session<'_>,
     account: &str,
     sent: &Sent,
 ) -> Result<Outcome, Problem> {
-    let action = sent.text("action");
-    let Some((_, words)) = ACTIONS.iter().find(|(known, _)| *known == action) else {
+    let Some(action) = ACTIONS.iter().find(|known| known.name == sent.text("action")) else {
         return Err(Problem::new(400, "Nothing chosen", "Choose what to do with the hooks."));
     };
     if sent.text("which") == "all" {
-        return Box::pin(super::bulk_all::act(session, account, (action, words), sent)).await;
+        return Box::pin(super::bulk_all::act(session, account, action, sent)).await;
     }
     let hooks: Vec<(&str, &str)> =
         sent.all("hook").filter_map(|text| text.split_once('/')).take(MOST).collect();
@@ -57,12 +75,12 @@ pub(in crate::console) async fn act(
         ));
     }
     let body = if sent.text("do") == "apply" {
-        applied(session, action, &hooks).await
+        applied(session, action.name, &hooks).await
     } else {
-        checked(session, account, action, &hooks).await?
+        checked(session, account, action.name, &hooks).await?
     };
     Ok(Outcome::View(View {
-        title: format!("{words}: {}", counted(u64::try_from(hooks.len()).unwrap_or(0), "hook")),
+        title: format!("{}: {}", action.words, counted(u64::try_from(hooks.len()).unwrap_or(0), "hook")),
         here: "hooks",
         account: Some(account_of(session, account).await?),
         trail: vec![("Hooks".into(), format!("/console/accounts/{account}/hooks"))],
@@ -168,20 +186,20 @@ async fn applied(session: &Session<'_>, action: &str, hooks: &[(&str, &str)]) ->
             .map(|hook| text(hook.data(), "name").to_owned())
             .unwrap_or_default();
         deliveries += matched.filter(|_| response.is_ok()).unwrap_or(0);
-        results.push((owner, id, name, matched, response.err()));
+        results.push(Applied { account: owner, id, name, matched, refused: response.err() });
     }
-    let done = results.iter().filter(|(.., problem)| problem.is_none()).count();
+    let done = results.iter().filter(|applied| applied.refused.is_none()).count();
     html! {
         section.card #done {
             p.sentence role="status" { "Done for " strong { (counted(u64::try_from(done).unwrap_or(0), "hook")) } " of " (results.len())
                 @if action == "replay" { ": " strong { (counted(deliveries, "delivery")) } " on the way again" }
                 "."
             }
-            ul.list { @for (owner, id, name, matched, problem) in &results {
-                @let path = format!("/console/accounts/{owner}/hooks/{id}");
+            ul.list { @for Applied { account, id, name, matched, refused } in &results {
+                @let path = format!("/console/accounts/{account}/hooks/{id}");
                 li {
                     a href=(path) { (if name.is_empty() { *id } else { name.as_str() }) }
-                    @if let Some(problem) = problem { " " span.answer.bad { "✕ " (problem.title) } " " (problem.text) }
+                    @if let Some(problem) = refused { " " span.answer.bad { "✕ " (problem.title) } " " (problem.text) }
                     @else if let Some(matched) = matched {
                         ": " (counted(*matched, "delivery")) ", " a href={ (path) "?tab=replays" } { "progress" }
                     } @else { " done" }

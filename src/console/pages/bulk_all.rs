@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use warp::http::Method;
 
+use super::bulk::Action;
 use super::{Sent, account_of};
 use crate::console::format::counted;
 use crate::console::json::{items, number, text};
@@ -41,18 +42,27 @@ struct Sum {
     refused: u64,
     matched: u64,
     /// The first hooks that are changed, and the refused ones.
-    named: Vec<(String, String, String)>,
+    named: Vec<Named>,
     /// The position at which to continue, if the time was not enough.
     next: Option<String>,
+}
+
+/// A hook that the page names.
+struct Named {
+    account: String,
+    id: String,
+    /// Its name, and why the action was refused.
+    what: String,
 }
 
 /// Shows what would be done, or does it.
 pub(super) async fn act(
     session: &Session<'_>,
     account: &str,
-    (action, words): (&str, &str),
+    action: &Action,
     sent: &Sent,
 ) -> Result<Outcome, Problem> {
+    let Action { name: action, words } = *action;
     let below = sent.text("below") == "true" && session.is_admin;
     let search = Search { account, below, q: sent.text("q"), state: sent.text("state") };
     let is_dry = sent.text("do") != "apply";
@@ -140,7 +150,7 @@ impl Sum {
                     name => name,
                 };
                 let what = format!("{} {}", name, text(hook, "reason"));
-                self.named.push((account.to_owned(), text(hook, "id").to_owned(), what));
+                self.named.push(Named { account: account.to_owned(), id: text(hook, "id").to_owned(), what });
             }
         }
     }
@@ -167,7 +177,7 @@ fn sentence(sum: &Sum, action: &str, is_dry: bool) -> Markup {
 fn named(sum: &Sum) -> Markup {
     let more = (sum.changed + sum.refused).saturating_sub(u64::try_from(sum.named.len()).unwrap_or(0));
     html! {
-        ul.list { @for (account, id, what) in &sum.named {
+        ul.list { @for Named { account, id, what } in &sum.named {
             li { a href={ "/console/accounts/" (account) "/hooks/" (id) } { (what) } }
         } }
         @if more > 0 && !sum.named.is_empty() { p.hint { "And " (more) " more." } }

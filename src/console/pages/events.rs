@@ -35,7 +35,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
         live: None,
         body: html! {
             (tools(session, &path))
-            @if response.rows().is_empty() && response.next().is_none() { (nothing(session, &path)) } @else {
+            @if response.rows().is_empty() && response.next().is_none() { (nothing(session, account, &path).await) } @else {
                 (table(account, &response, session.now_us(), false))
                 @if response.next().is_some() && response.rows().len() < 50 {
                     p.hint { "Only a part of the log was searched. The next page continues from there." }
@@ -71,14 +71,37 @@ fn tools(session: &Session<'_>, path: &str) -> Markup {
     }
 }
 
-fn nothing(session: &Session<'_>, path: &str) -> Markup {
+/// Why there is nothing to see, and what to do.
+async fn nothing(session: &Session<'_>, account: &str, path: &str) -> Markup {
+    const NONE: &str =
+        "No event of this account is in the log. Events come from the broker, or by PUT …/events.";
     if session.visit.query.is_empty() {
-        return parts::empty(
-            "No event of this account is in the log. Events come from the broker, or by PUT …/events.",
-            &html! {},
-        );
+        return parts::empty(NONE, &html! {});
     }
-    parts::empty("No event fits in what the log keeps.", &html! { a href=(path) { "Show all events" } })
+    let newest = session.get(&["v2", "accounts", account, "events"], &[("page_size", "1")]).await;
+    let newest = newest.ok().and_then(|response| response.rows().first().cloned());
+    let Some(newest) = newest else {
+        return parts::empty(
+            NONE,
+            &html! { p { "Make a call, for example. If it does not appear, see the broker on the overview." } },
+        );
+    };
+    let others = html! {
+        p { "The account's last event was " code { (name(&newest)) } ", " (moment(number(&newest, "timestamp"), session.now_us())) "." }
+        a href=(path) { "Show all events" }
+    };
+    let wanted = ["subject", "name", "msg", "since", "from", "to"];
+    let is_by_kind_alone = wanted.iter().all(|field| ["", "all"].contains(&session.query(field)));
+    let kind = session.query("event");
+    if kind.is_empty() || !is_by_kind_alone {
+        return parts::empty("No event fits in what the log keeps.", &others);
+    }
+    let text = format!(
+        "No event for hooks of “{kind}” is in the log{}. Such a hook gets nothing until one comes: cause one, or choose \
+         another event in the hook's settings.",
+        super::hook_form::meaning(kind)
+    );
+    parts::empty(&text, &others)
 }
 
 pub(super) fn table(account: &str, response: &ApiResponse, now_us: u64, is_tail: bool) -> Markup {
@@ -101,9 +124,9 @@ fn line(account: &str, row: &Value, now_us: u64) -> Markup {
             td { @if !subject.is_empty() {
                 a href=(call_path(account, subject)) { code.cut title=(subject) { (subject) } }
             } }
-            td { (text(row, "source")) }
-            td.num { (bytes(number(row, "bytes").unwrap_or(0))) }
-            td { code { (id) } }
+            td data-label="From" { (text(row, "source")) }
+            td.num data-label="Size" { (bytes(number(row, "bytes").unwrap_or(0))) }
+            td data-label="Id" { code { (id) } }
         }
     }
 }

@@ -14,7 +14,9 @@ use crate::console::session::Session;
 use crate::http::ApiResponse;
 
 /// The number of attempts in the strip.
-const STRIP: &str = "50";
+pub(super) const STRIP: &str = "50";
+/// The number of attempts that are looked through for them, if successes are not listed (`attempts.log_successful`).
+pub(super) const EXAMINED: &str = "10000";
 
 /// A hook, with the data that every tab of its page needs.
 pub(super) struct HookPage<'a> {
@@ -54,7 +56,7 @@ pub(in crate::console) async fn show(
     let of_hook = ["v2", "accounts", account, "webhooks", id];
     let hook = session.get(&of_hook, &[]).await?.data().clone();
     let queue = session.get(&[&of_hook[..], &["queue"]].concat(), &[]).await?.data().clone();
-    let strip = [("page_size", STRIP)];
+    let strip = [("page_size", STRIP), ("max_examined", EXAMINED)];
     let last = session.get(&[&of_hook[..], &["attempts"]].concat(), &strip).await?;
     let shown = HookPage { session, account, id, hook, queue, last };
     let tab = super::hook_tabs::Tab::named(session.query("tab"), session.is_admin);
@@ -124,7 +126,10 @@ fn head(shown: &HookPage<'_>) -> Markup {
 fn dead(shown: &HookPage<'_>) -> Markup {
     let queue = &shown.queue;
     let ever = number(queue, "dead").unwrap_or(0);
-    let title = format!("Out of tries and not delivered since. So far {} in all.", counted(ever, "delivery"));
+    let title = format!(
+        "Out of tries and not delivered since, also in replays. Without replays, {} died so far.",
+        counted(ever, "delivery")
+    );
     let value = html! {
         span.name { "Dead" }
         span.value { @match number(queue, "dead_left") {
@@ -151,8 +156,19 @@ pub(super) fn figure(name: &str, value: &Markup) -> Markup {
     html! { div.figure { span.name { (name) } span.value { (value) } } }
 }
 
+/// What a hook gets after it is enabled.
+fn enabling(shown: &HookPage<'_>) -> &'static str {
+    if text(&shown.queue, "state") == "auto_disabled" || text(&shown.hook, "resume") == "held" {
+        "it gets everything that waits, then what comes."
+    } else {
+        "it gets events from then on. What came while it was disabled can be sent by a replay."
+    }
+}
+
 fn actions(shown: &HookPage<'_>) -> Markup {
-    let state = text(&shown.queue, "state");
+    // A hook that an answer of 410 or a person has disabled is not probed.
+    let is_probed = text(&shown.queue, "state") == "auto_disabled"
+        && text(&shown.queue, "disable_reason") == sentence::TOO_MANY_FAILURES;
     let is_enabled = flag(&shown.hook, "enabled");
     let is_paused = flag(&shown.queue, "paused");
     let button = |action: &str, label: &str, class: &str| {
@@ -160,12 +176,22 @@ fn actions(shown: &HookPage<'_>) -> Markup {
     };
     html! {
         div.actions {
-            @if state == "auto_disabled" { (button("/probe", "Probe now", "main")) }
+            @if is_probed { (button("/probe", "Probe now", "main")) }
             @if is_enabled { (button("/disable", "Disable", "")) } @else { (button("/enable", "Enable", "")) }
             @if is_paused { (button("/resume", "Resume", "main")) } @else { (button("/pause", "Pause", "")) }
             (button("/test", "Send a test", ""))
             a.button href=(shown.path("/replay")) { "Replay …" }
             a.button href=(shown.path("/edit")) { "Edit" }
+        }
+        @if is_probed {
+            p.hint {
+                strong { "Probe now" } " sends the oldest waiting event once. If it is delivered, the hook is enabled and the rest \
+                 follows; otherwise the hook stays as it is. "
+                strong { "Enable" } " turns the hook on first. What waits and what comes is then sent as usual, and failures can disable \
+                 the hook again. Either way nothing that waits is lost."
+            }
+        } @else if !is_enabled {
+            p.hint { strong { "Enable" } " turns the hook on: " (enabling(shown)) }
         }
     }
 }

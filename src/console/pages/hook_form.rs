@@ -220,7 +220,7 @@ fn field_row(field: &Field, value: &Value, faults: &[(String, String)]) -> Marku
     };
     let is_required = ["name", "uri"].contains(name);
     html! {
-        div.field {
+        div.field.broad[*kind == Kind::Event] {
             @match kind {
                 Kind::Switch(default) => {
                     label.check {
@@ -259,7 +259,7 @@ fn field_row(field: &Field, value: &Value, faults: &[(String, String)]) -> Marku
 }
 
 /// What an event type is, for people who do not know KAZOO's names.
-fn meaning(event: &str) -> &'static str {
+pub(super) fn meaning(event: &str) -> &'static str {
     match event {
         "all" => ": everything of the account",
         "callflow" => ": nothing; a call flow's webhook names its own address",

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::hook::HookPage;
+use super::hook::{EXAMINED, HookPage, STRIP};
 use crate::console::charts::outcome;
 use crate::console::format::{duration, moment, unix_s};
 use crate::console::json::{number, text};
@@ -76,12 +76,16 @@ async fn attempts(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     let response = if start.is_empty() {
         &shown.last
     } else {
-        further = shown.session.get(&path, &[("page_size", "50"), ("start_key", start)]).await?;
+        let asked = [("page_size", STRIP), ("max_examined", EXAMINED), ("start_key", start)];
+        further = shown.session.get(&path, &asked).await?;
         &further
     };
     Ok(html! {
         section #attempts {
-            (table(shown, response.rows()))
+            @if response.rows().is_empty() && response.next().is_none() {
+                (parts::empty("No attempt was made in the time that is kept.", &html! {}))
+            } @else { (table(shown, response.rows())) }
+            @if response.next().is_some() && response.rows().len() < 50 { (partly()) }
             (parts::pager(&shown.path(""), &[("tab", "attempts")], response, start.is_empty()))
         }
     })
@@ -89,9 +93,6 @@ async fn attempts(shown: &HookPage<'_>) -> Result<Markup, Problem> {
 
 /// A table of attempts.
 fn table(shown: &HookPage<'_>, rows: &[Value]) -> Markup {
-    if rows.is_empty() {
-        return parts::empty("No attempt was made in the time that is kept.", &html! {});
-    }
     html! {
         div.scroll { table.rows {
             thead { tr { th { "Result" } th { "Answer" } th { "When" } th.num { "Took" } th.num { "Try" } th { "Event" } th { "Subject" } } }
@@ -100,14 +101,19 @@ fn table(shown: &HookPage<'_>, rows: &[Value]) -> Markup {
                     td { (parts::result(text(row, "result"))) }
                     td { a href=(shown.attempt_path(row)) data-go { (outcome(row)) } }
                     td { (moment(number(row, "timestamp"), shown.now_us())) }
-                    td.num { (duration(number(row, "duration_ms").unwrap_or(0))) }
-                    td.num { (number(row, "attempt").unwrap_or(1)) }
+                    td.num data-label="Took" { (duration(number(row, "duration_ms").unwrap_or(0))) }
+                    td.num data-label="Try" { (number(row, "attempt").unwrap_or(1)) }
                     td { code { (text(row, "event_name")) } }
                     td { code.cut title=(text(row, "subject")) { (text(row, "subject")) } }
                 }
             } }
         } }
     }
+}
+
+/// A page that is not full, although the list goes on.
+fn partly() -> Markup {
+    html! { p.hint { "Only a part of the log was searched. The next page continues from there." } }
 }
 
 /// What the hook still has to get, oldest event first.
@@ -127,19 +133,17 @@ async fn waiting(shown: &HookPage<'_>) -> Result<Markup, Problem> {
                 tbody { @for row in response.rows() {
                     @let event = format!("/console/accounts/{}/events/{}", shown.account, text(row, "event_id"));
                     tr data-row data-key=(text(row, "event_id")) {
-                        td { (moment(number(row, "received"), now_us)) }
+                        td data-label="Received" { (moment(number(row, "received"), now_us)) }
                         td { (parts::waiting(text(row, "state"))) }
                         // A time that is over means: as soon as the hook may deliver.
-                        td { (moment(number(row, "next_try_at").filter(|at| unix_s(*at) * 1_000_000 > now_us), now_us)) }
-                        td.num { (number(row, "attempts").unwrap_or(0)) }
+                        td data-label="Next try" { (moment(number(row, "next_try_at").filter(|at| unix_s(*at) * 1_000_000 > now_us), now_us)) }
+                        td.num data-label="Tries" { (number(row, "attempts").unwrap_or(0)) }
                         td { a href=(event) data-go { code { (text(row, "event_name")) } } }
                         td { code.cut title=(text(row, "subject")) { (text(row, "subject")) } }
                     }
                 } }
             } }
-            @if response.next().is_some() && response.rows().len() < 50 {
-                p.hint { "Only a part of the log was searched. The next page continues from there." }
-            }
+            @if response.next().is_some() && response.rows().len() < 50 { (partly()) }
             (parts::pager(&shown.path(""), &[("tab", "waiting")], &response, start.is_empty()))
         }
     })
@@ -149,7 +153,7 @@ async fn dead(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     let start = shown.session.query("start_key");
     if number(&shown.queue, "dead_left").is_none() {
         return Ok(html! { section #dead { p.hint {
-            "The attempts of this hook are being read for the first time since the program started. Load the page again in a moment."
+            "The dead deliveries of this hook are being counted. The list appears here in a moment; without JavaScript, load the page again."
         } } });
     }
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "dead"];

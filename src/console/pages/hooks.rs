@@ -177,7 +177,7 @@ fn actions(session: &Session<'_>, below: bool) -> Markup {
                 option value="all" { "all hooks of this list, on every page" }
             }
             label for="action" { "do:" }
-            select #action name="action" { @for (name, words) in ACTIONS { option value=(name) { (words) } } }
+            select #action name="action" { @for action in ACTIONS { option value=(action.name) { (action.words) } } }
             @for name in ["q", "state"] { input type="hidden" name=(name) value=(session.query(name)); }
             @if below { input type="hidden" name="below" value="true"; }
             button name="do" value="check" { "Check what it would do" }
@@ -231,22 +231,24 @@ fn line(row: &Value, columns: &Columns, session: &Session<'_>) -> Markup {
     let last = row.get("last_attempt").filter(|last| !last.is_null());
     html! {
         tr data-row data-key=(text(row, "id")) {
-            @if columns.with_marks { td {
+            @if columns.with_marks { td.mark {
                 input type="checkbox" name="hook" value={ (account) "/" (text(row, "id")) } aria-label={ "Mark " (name) };
             } }
             td { (parts::state(text(row, "state"))) }
             td.name { a href=(path) data-go { (if name.is_empty() { text(row, "id") } else { name }) } }
-            @if columns.with_account { td { a href={ "/console/accounts/" (account) "/hooks" } { (text(row, "account_name")) } } }
+            @if columns.with_account { td data-label="Account" { a href={ "/console/accounts/" (account) "/hooks" } { (text(row, "account_name")) } } }
             td.wide { code { (text(row, "hook")) } }
-            td.num { (count(waiting)) @if !flag(row, "waiting_exact") && waiting > 0 { "+" } }
-            td.num { @match number(row, "oldest_waiting_age_ms") { Some(age) => (span(age / 1000)), None => span.dim { "–" } } }
-            td.num { (dead(row, &path, session.is_admin)) }
-            td { @match last {
+            td.num data-label="Waiting" { (count(waiting)) @if !flag(row, "waiting_exact") && waiting > 0 { "+" } }
+            td.num data-label="Oldest" { @match number(row, "oldest_waiting_age_ms") { Some(age) => (span(age / 1000)), None => span.dim { "–" } } }
+            td.num data-label="Dead" { (dead(row, &path, session.is_admin)) }
+            td data-label="Last answer" { @match last {
                 Some(last) => { (answer(last)) " " span.dim { (moment(number(last, "at"), session.now_us())) } }
                 None => span.dim { "–" },
             } }
-            td.num { @match last.and_then(|last| number(last, "duration_ms")) {
-                Some(ms) if ms >= SLOW_MS => span.badge.warn title="The receiver is slow" { span aria-hidden="true" { "▲ " } (duration(ms)) },
+            td.num data-label="Took" { @match last.and_then(|last| number(last, "duration_ms")) {
+                Some(ms) if ms >= SLOW_MS => span.badge.warn title="The receiver is slow: it holds its deliveries up" {
+                    span aria-hidden="true" { "▲ " } (duration(ms)) span.unseen { ", slow" }
+                },
                 Some(ms) => (duration(ms)),
                 None => span.dim { "–" },
             } }

@@ -53,10 +53,10 @@ pub(in crate::console) async fn logs(session: &Session<'_>) -> Result<View, Prob
                     td.name { a href={ "/console/admin/log?log=" (name) } data-go { (name) } }
                     td { (holds) }
                     td { (health(log)) }
-                    td.num { (bytes(number(log, "bytes").unwrap_or(0))) }
-                    td.num { (count(number(log, "segments").unwrap_or(0))) }
-                    td.num { (count(number(log, "first_offset").unwrap_or(0))) }
-                    td.num { (count(number(log, "end_offset").unwrap_or(0))) }
+                    td.num data-label="Size" { (bytes(number(log, "bytes").unwrap_or(0))) }
+                    td.num data-label="Segments" { (count(number(log, "segments").unwrap_or(0))) }
+                    td.num data-label="First" { (count(number(log, "first_offset").unwrap_or(0))) }
+                    td.num data-label="End" { (count(number(log, "end_offset").unwrap_or(0))) }
                 }
             } }
         } }
@@ -69,10 +69,10 @@ pub(in crate::console) async fn logs(session: &Session<'_>) -> Result<View, Prob
             thead { tr { th.num { "First" } th.num { "End" } th.num { "Size" } th { "Begun" } th { "State" } } }
             tbody { @for segment in segments.rows() {
                 tr {
-                    td.num { (count(number(segment, "first_offset").unwrap_or(0))) }
-                    td.num { (count(number(segment, "end_offset").unwrap_or(0))) }
-                    td.num { (bytes(number(segment, "bytes").unwrap_or(0))) }
-                    td { (moment(number(segment, "created"), session.now_us())) }
+                    td.num data-label="First" { (count(number(segment, "first_offset").unwrap_or(0))) }
+                    td.num data-label="End" { (count(number(segment, "end_offset").unwrap_or(0))) }
+                    td.num data-label="Size" { (bytes(number(segment, "bytes").unwrap_or(0))) }
+                    td data-label="Begun" { (moment(number(segment, "created"), session.now_us())) }
                     td { (if flag(segment, "closed") { "closed" } else { "being written" }) }
                 }
             } }

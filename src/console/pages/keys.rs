@@ -37,8 +37,8 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
                         @let of = format!("{path}/{}", text(key, "id"));
                         tr data-row {
                             td.name { (if text(key, "name").is_empty() { "(no name)" } else { text(key, "name") }) }
-                            td { code { (text(key, "masked")) } }
-                            td { code { (text(key, "id")) } }
+                            td data-label="Ends with" { code { (text(key, "masked")) } }
+                            td data-label="Id" { code { (text(key, "id")) } }
                             td.nowrap {
                                 (ask(session, &format!("{of}/rotate"), "Rotate", "Make a new text for this key? The old one stops working at once."))
                                 " "
@@ -94,12 +94,16 @@ fn once(key: &str) -> Markup {
     }
 }
 
+/// An action of a key in the list.
+pub(in crate::console) struct OnKey<'a> {
+    pub(in crate::console) account: &'a str,
+    pub(in crate::console) id: &'a str,
+    pub(in crate::console) action: &'a str,
+}
+
 /// `POST accounts/{A}/keys/{K}/{action}`
-pub(in crate::console) async fn act(
-    session: &Session<'_>,
-    account: &str,
-    (id, action): (&str, &str),
-) -> Result<Outcome, Problem> {
+pub(in crate::console) async fn act(session: &Session<'_>, on: OnKey<'_>) -> Result<Outcome, Problem> {
+    let OnKey { account, id, action } = on;
     let of = ["v2", "accounts", account, "api_keys", id];
     match action {
         "rotate" => {

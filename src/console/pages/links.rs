@@ -40,9 +40,9 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
                     tbody { @for link in response.rows() {
                         tr data-row {
                             td.name { code { (text(link, "id")) } }
-                            td { (may(text(link, "priv_level"))) }
+                            td data-label="May" { (may(text(link, "priv_level"))) }
                             td { (state(link, session.now_us())) }
-                            td { (moment(number(link, "expires"), session.now_us())) }
+                            td data-label="Ends" { (moment(number(link, "expires"), session.now_us())) }
                             td.nowrap {
                                 form.inline method="post" action={ (path) "/" (text(link, "id")) "/revoke" }
                                     data-ask="Revoke this link? Everyone who opened it is logged out." {

@@ -68,10 +68,10 @@ pub(in crate::console) async fn show(session: &Session<'_>, of: Of<'_>) -> Resul
                         tr data-row {
                             td { (moment(number(row, "timestamp"), session.now_us())) }
                             td.name { a href={ (path) "/" (text(row, "id")) } data-go { (text(row, "reason")) } }
-                            td { (text(row, "source")) }
-                            td { code { (text(row, "exchange")) } }
-                            td { code.cut title=(text(row, "routing_key")) { (text(row, "routing_key")) } }
-                            td.num { (bytes(number(row, "bytes").unwrap_or(0))) }
+                            td data-label="From" { (text(row, "source")) }
+                            td data-label="Exchange" { code { (text(row, "exchange")) } }
+                            td data-label="Routing key" { code.cut title=(text(row, "routing_key")) { (text(row, "routing_key")) } }
+                            td.num data-label="Size" { (bytes(number(row, "bytes").unwrap_or(0))) }
                         }
                     } }
                 } }

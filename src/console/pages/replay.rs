@@ -260,12 +260,12 @@ fn line(shown: &HookPage<'_>, row: &Value) -> Markup {
         tr {
             td { (state) }
             td { (what(text(row, "only"))) }
-            td { (moment(number(row, "started"), shown.now_us())) }
+            td data-label="Started" { (moment(number(row, "started"), shown.now_us())) }
             td {
                 progress max=(matched.max(1)) value=(delivered + dead) aria-label="Progress" {}
                 " " (delivered) " of " (matched) " delivered"
             }
-            td.num { (dead) }
+            td.num data-label="Dead again" { (dead) }
             td.nowrap { @if shown.session.is_admin {
                 @if state == "running" { (button("pause", "Pause")) " " (button("cancel", "Cancel")) }
                 @if state == "paused" { (button("resume", "Go on")) " " (button("cancel", "Cancel")) }
@@ -274,12 +274,17 @@ fn line(shown: &HookPage<'_>, row: &Value) -> Markup {
     }
 }
 
+/// An action of a replay in the list.
+pub(in crate::console) struct OnReplay<'a> {
+    pub(in crate::console) account: &'a str,
+    pub(in crate::console) hook: &'a str,
+    pub(in crate::console) replay: &'a str,
+    pub(in crate::console) action: &'a str,
+}
+
 /// `POST accounts/{A}/hooks/{H}/replays/{R}/{action}`
-pub(in crate::console) async fn act(
-    session: &Session<'_>,
-    account: &str,
-    (hook, replay, action): (&str, &str, &str),
-) -> Result<Outcome, Problem> {
+pub(in crate::console) async fn act(session: &Session<'_>, on: OnReplay<'_>) -> Result<Outcome, Problem> {
+    let OnReplay { account, hook, replay, action } = on;
     let path = ["v2", "accounts", account, "webhooks", hook, "replay", replay];
     let done = match action {
         "pause" | "resume" => {

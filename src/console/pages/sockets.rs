@@ -55,10 +55,10 @@ fn line(session: &Session<'_>, account: &str, row: &Value) -> Markup {
     let bindings: Vec<&str> = items(row, "bindings").iter().filter_map(Value::as_str).collect();
     html! {
         tr data-row {
-            td { (moment(number(row, "timestamp"), session.now_us())) }
-            td { (text(row, "source")) }
-            td { @if bindings.is_empty() { span.dim { "none" } } @for binding in bindings { code { (binding) } " " } }
-            td { code { (id) } }
+            td data-label="Since" { (moment(number(row, "timestamp"), session.now_us())) }
+            td data-label="From" { (text(row, "source")) }
+            td data-label="Bindings" { @if bindings.is_empty() { span.dim { "none" } } @for binding in bindings { code { (binding) } " " } }
+            td data-label="Session" { code { (id) } }
             td { (parts::button(session, &format!("/console/accounts/{account}/sessions/{id}/close"), "Close", "")) }
         }
     }

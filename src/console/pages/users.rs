@@ -43,7 +43,7 @@ async fn page(session: &Session<'_>, account: &str, sent: &Sent, above: &Markup)
                         tr data-row {
                             td.name { a href={ (path) "/" (text(user, "id")) } data-go { (text(user, "username")) } }
                             td { (text(user, "first_name")) " " (text(user, "last_name")) }
-                            td { (may(user)) }
+                            td data-label="May" { (may(user)) }
                             td { (parts::switched(flag(user, "enabled"))) }
                         }
                     } }
@@ -144,13 +144,20 @@ async fn one_page(session: &Session<'_>, account: &str, id: &str, above: &Markup
     })
 }
 
+/// An action of a user's page.
+pub(in crate::console) struct OnUser<'a> {
+    pub(in crate::console) account: &'a str,
+    pub(in crate::console) id: &'a str,
+    pub(in crate::console) action: &'a str,
+}
+
 /// `POST accounts/{A}/users/{U}/{action}`
 pub(in crate::console) async fn act(
     session: &Session<'_>,
-    account: &str,
-    (id, action): (&str, &str),
+    on: OnUser<'_>,
     sent: &Sent,
 ) -> Result<Outcome, Problem> {
+    let OnUser { account, id, action } = on;
     let of = ["v2", "accounts", account, "users", id];
     let change = match action {
         "enable" => json!({"enabled": true}),

@@ -253,6 +253,12 @@ async fn every_page_of_the_navigation_opens_and_a_plain_user_is_refused_the_admi
         let is_open = ["hooks", "account", user.as_str()].contains(&below);
         assert_eq!(seen, if is_open { 200 } else { 403 }, "{path}");
     }
+    // A filter that nothing fits says so, and what came instead.
+    let none = operator.get(&format!("{of}/events?event=parking")).await;
+    assert!(
+        none.says("No event for hooks of “parking”") && none.says("last event was <code>y</code>"),
+        "{none:?}"
+    );
     for below in ["hooks", "log", "log?log=ledger", "audit", "quarantine", "config"] {
         let path = format!("/console/admin/{below}");
         assert_eq!(operator.get(&path).await.status, 200, "{path}");
@@ -271,8 +277,19 @@ async fn accounts_users_and_keys_are_created_and_deleted_with_forms() {
     let (below, fields) = (format!("{of}/below"), [("name", "Acme & Sons"), ("realm", "acme.example.com")]);
     let made = operator.submit(&below, &below, &fields).await;
     assert_eq!(made.status, 303, "{made:?}");
-    assert!(operator.get(&below).await.says("Acme &amp; Sons"));
     let account = between(&made.location, "/accounts/", "/").to_owned();
+    // By name from A on, whatever the case, and found by name or realm.
+    for name in ["zeta", "beta"] {
+        app.api.tenant(name).await;
+    }
+    let listed = operator.get(&below).await.text;
+    let places = ["Acme &amp; Sons", ">beta<", ">zeta<"].map(|name| listed.find(name).expect(name));
+    assert!(places.is_sorted(), "{places:?}");
+    let found = operator.get(&format!("{below}?q=ACME.example")).await;
+    assert!(found.says("Acme &amp; Sons") && !found.says(">beta<"), "{found:?}");
+    // The trail leads to what was changed.
+    let trail = operator.get(&format!("/console/accounts/{account}/audit")).await;
+    assert!(trail.says(&format!(r#"href="/console/accounts/{account}/account""#)), "{trail:?}");
     let again = operator.submit(&below, &below, &fields).await;
     assert!(again.says("realm is already in use"), "{again:?}");
 
