@@ -331,6 +331,21 @@ test('the keyboard searches, steps through rows and shows its help', async () =>
   assert.ok(await page.evaluate(() => document.activeElement.matches('[data-go]')));
   await page.keyboard.press('?');
   assert.ok(await page.isVisible('#help'));
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#state .sentence');
+  await page.keyboard.press('g');
+  await page.keyboard.press('o');
+  await page.waitForURL(at(''));
+  // Times are relative, and on hover absolute in the visitor's zone.
+  const abroad = await chrome.newContext({ timezoneId: 'Asia/Tokyo', locale: 'en-GB', storageState: await page.context().storageState() });
+  const away = await abroad.newPage();
+  await away.goto(hooks(`/${works}`));
+  const [text, title] = await away.locator('#attempts time').first().evaluate((time) => [time.textContent, time.title]);
+  assert.match(text, /ago$|^just now$/);
+  assert.match(title, /GMT\+9|JST/);
+  await abroad.close();
   await page.context().close();
 });
 

@@ -146,12 +146,12 @@ fn line(row: &Value, people: &HashMap<String, String>, now_us: u64) -> Markup {
             td data-label="By" { (by(row.get("by").unwrap_or(&Value::Null), people)) }
             td data-label="What" { strong { (text(row, "action")) } " " (text(row, "kind")) " "
                 @match page_of(row) {
-                    Some(page) => a href=(page) data-go { (name.unwrap_or("open")) },
+                    Some(page) => a.in-text href=(page) data-go { (name.unwrap_or("open")) },
                     None => (name.unwrap_or_default()),
                 }
                 br; code.dim { (text(row, "id")) } }
-            td data-label="Changed" { @for field in changed { (change(field, before, after)) } }
-            td { details {
+            td.whole data-label="Changed" { @for field in changed { (change(field, before, after)) } }
+            td.whole { details {
                 summary { "In full" }
                 div.two {
                     pre tabindex="0" { (before.map_or("nothing".to_owned(), |before| format!("{before:#}"))) }

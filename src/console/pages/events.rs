@@ -96,10 +96,10 @@ async fn nothing(session: &Session<'_>, account: &str, path: &str) -> Markup {
     if kind.is_empty() || !is_by_kind_alone {
         return parts::empty("No event fits in what the log keeps.", &others);
     }
+    let meaning = super::hook_form::meaning(kind).trim_start_matches(": ");
     let text = format!(
-        "No event for hooks of “{kind}” is in the log{}. Such a hook gets nothing until one comes: cause one, or choose \
-         another event in the hook's settings.",
-        super::hook_form::meaning(kind)
+        "No event for hooks of “{kind}” ({meaning}) is in the log. Such a hook gets nothing until one comes: cause one, \
+         or choose another event in the hook's settings."
     );
     parts::empty(&text, &others)
 }

@@ -37,11 +37,8 @@ const fn field(name: &'static str, label: &'static str, kind: Kind, hint: &'stat
 
 const VERBS: &[(&str, &str)] = &[("post", "POST"), ("put", "PUT"), ("get", "GET, payload in the query")];
 const FORMATS: &[(&str, &str)] = &[("form-data", "Form"), ("json", "JSON")];
-const ORDERS: &[(&str, &str)] = &[
-    ("", "Within each call, fax or document (default)"),
-    ("hook", "All events of the hook"),
-    ("none", "No order"),
-];
+const ORDERS: &[(&str, &str)] =
+    &[("", "Each call, fax or document (default)"), ("hook", "All events of the hook"), ("none", "No order")];
 const SUCCESSES: &[(&str, &str)] = &[
     ("", "200, and 201 for PUT (default)"),
     ("kazoo", "200, and 201 for PUT, as KAZOO"),
@@ -220,7 +217,7 @@ fn field_row(field: &Field, value: &Value, faults: &[(String, String)]) -> Marku
     };
     let is_required = ["name", "uri"].contains(name);
     html! {
-        div.field.broad[*kind == Kind::Event] {
+        div.field.broad[*kind == Kind::Event || *name == "uri"] {
             @match kind {
                 Kind::Switch(default) => {
                     label.check {

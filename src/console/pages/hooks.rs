@@ -231,7 +231,7 @@ fn line(row: &Value, columns: &Columns, session: &Session<'_>) -> Markup {
     let last = row.get("last_attempt").filter(|last| !last.is_null());
     html! {
         tr data-row data-key=(text(row, "id")) {
-            @if columns.with_marks { td.mark {
+            @if columns.with_marks { td {
                 input type="checkbox" name="hook" value={ (account) "/" (text(row, "id")) } aria-label={ "Mark " (name) };
             } }
             td { (parts::state(text(row, "state"))) }

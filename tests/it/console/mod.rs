@@ -1,5 +1,6 @@
 //! The console, and the calls of the API that it uses.
 
+mod actions;
 mod attempt;
 mod browser;
 mod bulk;
