@@ -116,3 +116,32 @@ pub(super) fn phases(known: &[(&str, u64)]) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_goes_through_all_values_from_its_bottom_to_its_top() {
+        let line = sparkline(&[0, 5, 10], "Received <in> each minute, 10 at most", "").into_string();
+        assert!(line.contains(r#"<polyline points="0,34 120,18 240,2">"#), "{line}");
+        assert!(line.contains("Received &lt;in&gt; each minute"), "{line}");
+        // Nothing happened: a line at the bottom. One value: no line yet.
+        assert!(sparkline(&[0, 0], "x", "").into_string().contains(r#"points="0,34 240,34""#));
+        assert!(!sparkline(&[7], "x", "").into_string().contains("polyline"));
+    }
+
+    #[test]
+    fn the_marks_of_attempts_begin_with_the_oldest_and_say_what_happened() {
+        let at = crate::model::gregorian_seconds(100_000_000);
+        let newest = json!({"result": "failure", "client_error_detail": "status 500", "timestamp": at, "duration_ms": 9});
+        let oldest =
+            json!({"result": "success", "resp_status_code": "200", "timestamp": at - 60, "duration_ms": 4});
+        let marks = strip(&[newest, oldest], 100_000_000, |_| "/x".to_owned()).into_string();
+        let (first, last) = marks.split_once("</li>").expect("two marks");
+        assert!(first.contains("delivered") && first.contains("60 s ago") && !first.contains('✕'), "{first}");
+        assert!(last.contains("failed: status 500, 9 ms, just now") && last.contains('✕'), "{last}");
+    }
+}

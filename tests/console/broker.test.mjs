@@ -35,6 +35,14 @@ test('events from RabbitMQ reach the live tail and hooks, and the overview shows
   });
   await page.waitForSelector('[data-tail] tr:has-text("broker-")');
   await until('the hook has all', async () => (await program.queue(hook)).waiting === 0);
+  // What cannot be understood is in quarantine, and is handed in again with a button.
+  await broker.publish('callevt', 'call.CHANNEL_CREATE.odd', event('odd-call'), 'application/xml');
+  await until('it is in quarantine', async () => (await program.call('GET', '/v2/quarantine')).data.length === 1);
+  await page.goto(`${program.base}/console/admin/quarantine`);
+  await page.click('[data-row] a:has-text("not JSON")');
+  await page.click('button:has-text("Hand in again")');
+  await page.waitForURL(/done=released/);
+  await until('it is delivered', () => receiver.requests.some(({ body }) => body.includes('odd-call')));
   await page.goto(`${program.base}/console/`);
   assert.match(await page.textContent('#installation'), /Broker\s*connected/);
   broker.kill();

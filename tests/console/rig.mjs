@@ -173,9 +173,9 @@ export class Broker {
   }
 
   /** Publishes an event as a switch of KAZOO does; resolves when the broker has confirmed it. */
-  async publish(exchange, key, event) {
+  async publish(exchange, key, event, contentType = 'application/json') {
     const body = Buffer.from(JSON.stringify(event));
-    this.channel.publish(exchange, key, body, { contentType: 'application/json' });
+    this.channel.publish(exchange, key, body, { contentType });
     await this.channel.waitForConfirms();
   }
 

@@ -187,8 +187,8 @@ fn actions(shown: &HookPage<'_>) -> Markup {
             p.hint {
                 strong { "Probe now" } " sends the oldest waiting event once. If it is delivered, the hook is enabled and the rest \
                  follows; otherwise the hook stays as it is. "
-                strong { "Enable" } " turns the hook on first. What waits and what comes is then sent as usual, and failures can disable \
-                 the hook again. Either way nothing that waits is lost."
+                strong { "Enable" } " turns the hook on at once. One event is tried first here, too, but only no answer or a 5xx disables \
+                 the hook again; after any other answer it stays on. Either way no event is skipped."
             }
         } @else if !is_enabled {
             p.hint { strong { "Enable" } " turns the hook on: " (enabling(shown)) }

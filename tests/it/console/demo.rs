@@ -17,4 +17,5 @@ async fn the_demo_prints_one_address_and_every_event_before_it_is_stored() {
         assert!(taken <= on_disk, "{line}\n{:#?}", ended.stdout);
     }
     assert!(taken > 3, "{:#?}", ended.stdout);
+    assert!(ended.stdout.iter().any(|line| line.contains("down is DISABLED")), "{:#?}", ended.stdout);
 }
