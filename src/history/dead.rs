@@ -26,17 +26,9 @@ impl HistoryReader {
             // What retention has removed cannot be delivered again, so it is not listed.
             started && offset >= first
         };
-        let Some(KnownDead { mut dead, left_out }) = self.dead.all(&self.logs, query.hook)? else {
-            return Ok(DeadList::default());
-        };
-        // Those that are known begin behind what was left out.
-        let is_behind = |out: u64| !query.ascending && query.start.is_none_or(|start| start > out);
-        if left_out.is_none_or(is_behind) {
-            dead.retain(|dead| is_asked_for(dead.offset) && left_out.is_none_or(|out| dead.offset > out));
-            if !query.ascending {
-                dead.reverse();
-            }
-            return Ok(DeadList { dead, next: left_out });
+        let Some(known) = self.dead.all(&self.logs, query.hook)? else { return Ok(DeadList::default()) };
+        if let Some(list) = known.list(query, is_asked_for) {
+            return Ok(list);
         }
         let mut front = Front { failing: BTreeMap::new(), ascending: query.ascending, left_out: None };
         self.logs.each_outcome(query.hook, |record, offset, word| {
@@ -87,6 +79,23 @@ impl HistoryReader {
     }
 }
 
+impl KnownDead {
+    /// The list that the index can give: all of it, or its front up to what was left out. `None`: it begins with what was
+    /// left out.
+    fn list(self, query: &DeadQuery, is_asked_for: impl Fn(u64) -> bool) -> Option<DeadList> {
+        let Self { mut dead, left_out } = self;
+        // What is known for certain lies behind what was left out.
+        if left_out.is_some_and(|out| query.ascending || query.start.is_some_and(|start| start <= out)) {
+            return None;
+        }
+        dead.retain(|dead| is_asked_for(dead.offset) && left_out.is_none_or(|out| dead.offset > out));
+        if !query.ascending {
+            dead.reverse();
+        }
+        Some(DeadList { dead, next: left_out })
+    }
+}
+
 /// The failing deliveries at the front of an order.
 struct Front {
     failing: BTreeMap<u64, Failing>,
@@ -108,6 +117,33 @@ impl Front {
         if self.failing.len() > MOST {
             let last = if self.ascending { self.failing.pop_last() } else { self.failing.pop_first() };
             self.left_out = last.map(|(offset, _)| offset);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The offsets of a list from the index, and where it continues.
+    fn listed(left_out: Option<u64>, ascending: bool, start: Option<u64>) -> Option<(Vec<u64>, Option<u64>)> {
+        let dead = [50, 60, 70].map(|offset| Dead { offset, attempt: offset * 2, died_us: 1 }).to_vec();
+        let query = DeadQuery { hook: HookId(1), ascending, start };
+        let begins = |offset| start.is_none_or(|s| if ascending { offset >= s } else { offset <= s });
+        let list = KnownDead { dead, left_out }.list(&query, begins)?;
+        Some((list.dead.iter().map(|dead| dead.offset).collect(), list.next))
+    }
+
+    #[test]
+    fn a_list_from_the_index_ends_before_what_was_left_out_and_says_so() {
+        assert_eq!(listed(None, false, None), Some((vec![70, 60, 50], None)));
+        assert_eq!(listed(None, true, Some(55)), Some((vec![60, 70], None)));
+        // A delivery that was left out may lie between those known below it.
+        assert_eq!(listed(Some(55), false, None), Some((vec![70, 60], Some(55))));
+        assert_eq!(listed(Some(55), false, Some(65)), Some((vec![60], Some(55))));
+        assert_eq!(listed(Some(80), false, None), Some((vec![], Some(80))), "all known ones are older");
+        for (ascending, start) in [(false, Some(55)), (false, Some(50)), (true, None), (true, Some(60))] {
+            assert_eq!(listed(Some(55), ascending, start), None, "{ascending} {start:?}");
         }
     }
 }

@@ -243,3 +243,24 @@ impl OfHook {
         self.left_out = self.left_out.filter(|out| *out >= first);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_deliveries_are_left_out_and_the_newest_of_those_is_known_until_retention_removes_it() {
+        let mut of = OfHook::default();
+        of.failing.extend([10, 20, 30, 40].map(|offset| (offset, Failing::default())));
+        of.cut(2);
+        assert_eq!((of.failing.len(), of.left_out), (2, Some(20)));
+        // An old one fails again, and is left out again.
+        of.failing.insert(5, Failing::default());
+        of.cut(2);
+        assert_eq!((of.failing.len(), of.left_out), (2, Some(20)));
+        of.drop_before(20);
+        assert_eq!(of.left_out, Some(20));
+        of.drop_before(21);
+        assert_eq!((of.failing.len(), of.left_out), (2, None), "nothing is missing any more");
+    }
+}

@@ -43,7 +43,7 @@ function ask(address, method, path, headers = {}, body = undefined) {
 
 const id = (n) => createHash('sha256').update(`figures ${n}`).digest('hex').slice(0, 32);
 const [MASTER, LARGE, BUSY] = [id('master'), id('large'), id('busy')];
-const BUSY_HOOK = id('busy hook');
+const [BUSY_HOOK, RARE_HOOK] = [id('busy hook'), id('rare hook')];
 const OF_BUSY = Math.floor(ATTEMPTS / 5);
 const OTHER = Array.from({ length: OTHERS }, (_, n) => id(`other ${n}`));
 const owner = (n) => (n < HOOKS / 2 ? LARGE : OTHER[n % OTHERS]);
@@ -57,7 +57,9 @@ async function prepare(fresh) {
     name: `Hook ${n}`, uri: n % 20 === 0 ? `${INBOX}503` : INBOX, hook: n % 2 ? 'all' : 'channel_create', http_verb: 'post', retries: 1,
   });
   const hooks = Array.from({ length: HOOKS }, (_, n) => ({ id: hookOf(n), account: owner(n), doc: doc(n) }));
-  await fresh.import(accounts, [...hooks, { id: BUSY_HOOK, account: BUSY, doc: doc(1) }]);
+  // It wants none of the events that come.
+  const rare = { id: RARE_HOOK, account: LARGE, doc: { ...doc(1), name: 'Rare', hook: 'parking' } };
+  await fresh.import(accounts, [...hooks, { id: BUSY_HOOK, account: BUSY, doc: doc(1) }, rare]);
 }
 
 /** Submits events until there are this many attempts. */
@@ -126,6 +128,9 @@ try {
     ['Edit a hook', of(`hooks/${hook}/edit`)],
     ['Replay', of(`hooks/${hook}/replay`)],
     ['Accounts', `/console/accounts/${program.account}/below`],
+    ['Accounts, searched', `/console/accounts/${program.account}/below?q=tenant+7`],
+    ['Audit of one hook', of(`audit?id=${hook}`)], ['All audit, of one hook', `/console/admin/audit?id=${hook}`],
+    ['A rare hook, what waits', of(`hooks/${RARE_HOOK}?tab=waiting`)],
     ['Users', of('users')], ['API keys', of('keys')], ['Links', of('links')], ['Websockets', of('sessions')],
     ['Audit of an account', of('audit')], ['All audit', '/console/admin/audit'],
     ['Quarantine', '/console/admin/quarantine'], ['Logs and disk', '/console/admin/log'], ['Configuration', '/console/admin/config'],
