@@ -105,7 +105,8 @@ async fn nothing_waits_for_an_idle_hook_of_a_rare_event_however_much_else_came()
     let hook = api
         .hook(json!({"name": "rare", "uri": receiver.uri("/"), "hook": "parking", "format": "json"}))
         .await;
-    for part in 0..15 {
+    // More than are examined at a time.
+    for part in 0..25 {
         api.publish(&events_of("calls", part * 100..(part + 1) * 100)).await;
     }
     settled(api, &hook).await;
