@@ -25,7 +25,7 @@ mod session;
 use warp::http::{HeaderMap, Method};
 
 use self::forms::Forms;
-use self::reply::Outcome;
+use self::reply::{Outcome, Problem};
 use crate::http::{Answer, Api, Page, Site, Socket, Visit};
 
 /// The websocket over which open pages learn about changes.
@@ -60,6 +60,9 @@ impl Console {
         if let ["assets", name] = rest {
             return assets::answer(name, visit);
         }
+        if let Some(response) = &visit.refused {
+            return reply::finish(Outcome::Problem(Problem::of(response)), visit, None);
+        }
         // Before the log-in too: another site must not log a person in to an account of its choice.
         if is_change && !origin::is_own(&visit.headers) {
             return reply::finish(Outcome::Problem(layout::foreign_form()), visit, None);
@@ -93,6 +96,10 @@ impl Site for Console {
             Some(token) => Socket::With(token.to_owned()),
             None => Socket::Refused,
         }
+    }
+
+    fn token(&self, path: &str, headers: &HeaderMap) -> Option<String> {
+        path.starts_with("/console/").then(|| cookies::session(headers))?.map(str::to_owned)
     }
 
     fn answer<'a>(&'a self, api: &'a Api, visit: Visit) -> Answer<'a, Option<Page>> {

@@ -1,6 +1,7 @@
 //! The answer to a request for a page: a page, another address, or a refusal of the API in words for people.
 
 use maud::Markup;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
 use super::cookies::{self, Theme};
@@ -14,6 +15,9 @@ use crate::http::{ApiResponse, Content, Page, Visit};
 /// shown in no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// What a `Location` must not contain. A percent sign stays, because paths have encoded parts.
+const NOT_IN_A_LOCATION: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\');
 
 /// The result for the person.
 pub(super) enum Outcome {
@@ -102,7 +106,8 @@ impl Problem {
         if (200..300).contains(&response.status) { Ok(response) } else { Err(Self::of(&response)) }
     }
 
-    fn of(response: &ApiResponse) -> Self {
+    /// The refusal of the API.
+    pub(super) fn of(response: &ApiResponse) -> Self {
         // 405: without its last part, the path would name something. For a person, the page just does not exist.
         let status = if response.status == 405 { 404 } else { response.status };
         let (title, text) = match status {
@@ -194,10 +199,10 @@ pub(super) fn plain(status: u16, text: &'static str) -> Page {
     Page { status, headers, content: Content::Fixed(text), caller: None }
 }
 
-/// Sends the browser to another address of this origin.
+/// Sends the browser to another address of this origin. Segments of `path` may come from the request, decoded.
 pub(super) fn see(path: &str, status: u16) -> Page {
     let headers = vec![
-        ("location", path.to_owned()),
+        ("location", utf8_percent_encode(path, NOT_IN_A_LOCATION).to_string()),
         ("cache-control", "no-store".to_owned()),
         ("vary", "accept".to_owned()),
     ];

@@ -11,17 +11,19 @@ use super::bearer::token_of;
 use super::errors::ApiError;
 use super::memory::BodyMemory;
 use super::request::Request;
+use super::site::Site;
 use super::tenants::Tenant;
 
-/// The largest body without a valid token in a header or in the query string. Enough to log in, and for every document.
+/// The largest body without a valid token in a header, in the query string, or in a session of the console. Enough to log in, and for every document.
 const STRANGERS_BYTES: usize = 64 << 10;
 /// The byte order mark of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads the body, together with the memory for it and its parsed values. Refuses a body that is too large or too slow,
-/// and a large body without a valid token.
+/// and a large body without a valid token. A form of the site has the token of its session.
 pub(super) async fn read(
     api: &Api,
+    site: Option<&dyn Site>,
     request: &Request,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<(Bytes, BodyMemory), ApiError> {
@@ -31,7 +33,7 @@ pub(super) async fn read(
         return Err(ApiError::too_large("file", most));
     }
     let is_small = announced.is_some_and(|bytes| bytes <= STRANGERS_BYTES);
-    let sender = if is_small { None } else { sender(api, request).await };
+    let sender = if is_small { None } else { sender(api, site, request).await };
     // Without a valid token, a body may announce nothing and still grow. It is bounded like a small one.
     let trusted = if is_small || sender.is_some() { most } else { most.min(STRANGERS_BYTES) };
     if announced.is_some_and(|bytes| bytes > trusted) {
@@ -92,9 +94,10 @@ fn announced(request: &Request) -> Option<usize> {
     }
 }
 
-/// The tenant of the token in a header or in the query string.
-async fn sender(api: &Api, request: &Request) -> Tenant {
-    let caller = api.auth.verify(&token_of(request, None)?).await.ok()?;
+/// The tenant of the token in a header, in the query string, or in a session of the site.
+async fn sender(api: &Api, site: Option<&dyn Site>, request: &Request) -> Tenant {
+    let in_session = || site?.token(&request.path, &request.headers);
+    let caller = api.auth.verify(&token_of(request, None).or_else(in_session)?).await.ok()?;
     Some(api.state.tenant_of(caller.account))
 }
 

@@ -116,7 +116,7 @@ fn everything(api: Api, site: Option<Arc<dyn Site>>) -> BoxedFilter<(warp::reply
                     if let Some(entered) = entered {
                         return entered;
                     }
-                    let read = body::read(&api, &request, body).await;
+                    let read = body::read(&api, site.as_deref(), &request, body).await;
                     let busy = peer.busy();
                     let (read, held) = match read {
                         Ok((body, held)) => {
@@ -148,8 +148,8 @@ async fn answer(
     request: Request,
     read: Result<(), ApiError>,
 ) -> Response {
-    let page = match site.filter(|_| read.is_ok()) {
-        Some(site) => api.page_of(site, &request).await,
+    let page = match site {
+        Some(site) => api.page_of(site, &request, read.as_ref().copied()).await,
         None => None,
     };
     match page {

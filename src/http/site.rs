@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use warp::http::{HeaderMap, HeaderValue, Method};
 
 use super::api::Api;
+use super::errors::ApiError;
 use super::ports::Answer;
 use super::request::Request;
 use super::response::{Body, Response};
@@ -24,6 +25,8 @@ pub trait Site: Send + Sync {
     fn answer<'a>(&'a self, api: &'a Api, visit: Visit) -> Answer<'a, Option<Page>>;
     /// How a websocket on this path begins.
     fn socket(&self, path: &str, headers: &HeaderMap) -> Socket;
+    /// The token of the visitor's session, for a path of the site.
+    fn token(&self, path: &str, headers: &HeaderMap) -> Option<String>;
 }
 
 /// How a websocket begins.
@@ -54,6 +57,8 @@ pub struct Visit {
     pub body: Bytes,
     /// The client's address.
     pub remote: Option<IpAddr>,
+    /// Why the body was not read; `body` is empty then.
+    pub refused: Option<ApiResponse>,
 }
 
 /// A page to be sent.
@@ -145,8 +150,16 @@ impl Api {
         self.clock.now_us()
     }
 
-    /// The site's page, if the path belongs to the site.
-    pub(super) async fn page_of(&self, site: &dyn Site, request: &Request) -> Option<Response> {
+    /// The site's page, if the path belongs to the site. `read` is the result of reading the body.
+    pub(super) async fn page_of(
+        &self,
+        site: &dyn Site,
+        request: &Request,
+        read: Result<(), &ApiError>,
+    ) -> Option<Response> {
+        let refused = read
+            .err()
+            .map(|error| ApiResponse { status: error.status, envelope: json!({"data": error.data}) });
         let visit = Visit {
             method: request.method.clone(),
             segments: request.segments.clone(),
@@ -155,6 +168,7 @@ impl Api {
             headers: request.headers.clone(),
             body: request.body.clone(),
             remote: request.remote,
+            refused,
         };
         let Page { status, headers, content, caller } = site.answer(self, visit).await?;
         let body = match content {

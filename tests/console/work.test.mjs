@@ -203,6 +203,25 @@ test('a bulk action sends again exactly what its dry run showed', async () => {
   await page.context().close();
 });
 
+test('saving a form that nobody changed changes nothing, whatever extra fields and headers the hook has', async () => {
+  const { account, key, hooks } = await tenant('Unchanged');
+  const texts = ['plain', 'a=b', 'two\nlines=x', ' outer ', '\r', '\u0000', '"q"="r"', '</textarea><b>', '\u202eturned', '😀', ''];
+  const custom = Object.fromEntries(texts.flatMap((text, at) => [[`k${at}`, text], [`${text}${at}`, 'x']]));
+  const hook = await program.hook({
+    name: 'Odd', uri: `${receiver.base}/odd?a=%20b`, custom_data: custom, headers: { 'X-Odd': `a: "b" 'c'`, 'X-None': '' }, timeout_ms: 700,
+    ordering: 'hook', success: '2xx', resume: 'held', rate_limit_per_s: 9, include_internal_legs: false, include_subaccounts: true, retry: { max_attempts: 9 },
+  }, account);
+  const read = async () => (await program.call('GET', `/v2/accounts/${account}/webhooks/${hook}`)).data;
+  const before = await read();
+  const page = await visitor(chrome, program, { key });
+  await page.goto(hooks(`/${hook}/edit`));
+  await page.click('button[value=save]');
+  await page.waitForURL(/done=saved/);
+  assert.deepEqual(await read(), before);
+  assert.deepEqual(page.errors, []);
+  await page.context().close();
+});
+
 test('only pages of this console can open the websocket of open pages', async () => {
   const { key } = await tenant('Sockets');
   const page = await visitor(chrome, program, { key });

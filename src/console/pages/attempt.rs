@@ -206,7 +206,15 @@ async fn as_curl(
     }
     let number = number(attempt, "attempt").unwrap_or(1).to_string();
     let path = ["v2", "accounts", account, "webhooks", hook, "attempts", delivery, "curl"];
-    let Ok(response) = session.get(&path, &[("attempt", &number)]).await else { return html! {} };
+    let response = match session.get(&path, &[("attempt", &number)]).await {
+        Ok(response) => response,
+        Err(problem) => {
+            return without_command(problem.fields.first().map_or(&problem.text, |(_, text)| text));
+        }
+    };
+    if super::first::is_inbox(attempt) {
+        return without_command("the built-in receiver is part of Switchhook, and no command can reach it");
+    }
     let data = response.data();
     let command = data.as_str().unwrap_or_else(|| text(data, "command"));
     html! {
@@ -217,6 +225,15 @@ async fn as_curl(
                 button.quiet data-copy="curl" hidden { "Copy" }
                 pre #curl tabindex="0" { (command) }
             }
+        }
+    }
+}
+
+fn without_command(reason: &str) -> Markup {
+    html! {
+        section.card {
+            h2 { "As a command" }
+            p.dim { "There is none: " (reason) "." }
         }
     }
 }

@@ -82,7 +82,7 @@ const GROUPS: &[(&str, &[Field])] = &[
                 "custom_data",
                 "Extra fields",
                 Kind::Pairs("="),
-                "One “name=value” on each line, added to every payload; type and action choose events instead. For notifications: type=missed_call sends only missed calls, type=all sends every notification. For object, give both: type=user and action=doc_edited.",
+                "One “name=value” on each line, added to every payload; type and action choose events instead. For notifications: type=missed_call sends only missed calls, type=all sends every notification. For object, give both: type=user and action=doc_edited. Quotes keep line breaks and outer spaces: \"name\"=\"two\\nlines\".",
             ),
         ],
     ),
@@ -177,14 +177,25 @@ pub(super) fn document(sent: &Sent) -> Map<String, Value> {
     out
 }
 
-/// Lines of names and values as an object. In a line without a separator the value is empty.
+/// Lines of names and values as an object.
 fn pairs(text: &str, between: &str) -> Value {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let pair = |line: &str| {
-        let (name, value) = line.split_once(between).unwrap_or((line, ""));
-        (name.trim().to_owned(), Value::from(value.trim()))
-    };
-    Value::Object(lines.map(pair).collect())
+    let pair = |line| quoted_pair(line, between).unwrap_or_else(|| plain_pair(line, between));
+    Value::Object(lines.map(pair).map(|(name, value)| (name, value.into())).collect())
+}
+
+/// `name=value` without quotes; without a separator the value is empty.
+fn plain_pair(line: &str, between: &str) -> (String, String) {
+    let (name, value) = line.split_once(between).unwrap_or((line, ""));
+    (name.trim().to_owned(), value.trim().to_owned())
+}
+
+/// `"name"="value"`, both as JSON: the only form for texts with line breaks or outer spaces.
+fn quoted_pair(line: &str, between: &str) -> Option<(String, String)> {
+    let mut texts = serde_json::Deserializer::from_str(line).into_iter::<String>();
+    let name = texts.next()?.ok()?;
+    let value = line.get(texts.byte_offset()..)?.trim_start().strip_prefix(between)?;
+    Some((name, serde_json::from_str(value).ok()?))
 }
 
 /// The fields, with their values and errors.
@@ -275,12 +286,29 @@ pub(super) fn meaning(event: &str) -> &'static str {
     }
 }
 
+/// One line for each name and value. Reading the lines again gives the same names and values, so that saving an
+/// unchanged form changes nothing.
 fn lines(value: &Value, between: &str) -> String {
     let mut out = String::new();
     for (name, value) in value.as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let gap = if between == ":" { " " } else { "" };
-        out.extend([name.as_str(), between, gap, &value, "\n"]);
+        let plain = format!("{name}{between}{gap}{value}");
+        let pair = (name.clone(), value);
+        let is_safe = !plain.contains(char::is_control)
+            && quoted_pair(&plain, between).is_none()
+            && plain_pair(plain.trim(), between) == pair;
+        if is_safe {
+            out.push_str(&plain);
+        } else {
+            out.extend([
+                Value::from(pair.0).to_string().as_str(),
+                between,
+                gap,
+                &Value::from(pair.1).to_string(),
+            ]);
+        }
+        out.push('\n');
     }
     out
 }
@@ -309,6 +337,41 @@ mod tests {
             page.contains("X-A: 1\nX-B: 2\n")
                 && page.contains("must be a number")
                 && page.contains(r#"value="soon""#)
+        );
+    }
+    #[test]
+    fn names_and_values_that_lines_cannot_hold_are_quoted_and_come_back_unchanged() {
+        let texts = [
+            "plain",
+            "a=b",
+            "a: b",
+            "two\nlines=x",
+            " outer ",
+            "\r",
+            "\u{0}",
+            "\"q\"",
+            "\"",
+            "{}",
+            "\"a\"=\"b\"",
+            "\\n",
+            "",
+        ];
+        for between in ["=", ":"] {
+            for name in texts {
+                let all: Map<String, Value> = texts
+                    .iter()
+                    .enumerate()
+                    .map(|(at, text)| (format!("{name}{at}"), (*text).into()))
+                    .collect();
+                let mut all = Value::Object(all);
+                all[name] = "x".into();
+                let shown = lines(&all, between);
+                assert_eq!(pairs(&shown.replace('\n', "\r\n"), between), all, "{shown}");
+            }
+        }
+        assert_eq!(
+            lines(&serde_json::json!({"a": "b=c", "k": "it's \"so\""}), "="),
+            "a=b=c\nk=it's \"so\"\n"
         );
     }
 }

@@ -8,6 +8,7 @@ mod demo;
 mod event;
 mod hooks;
 mod inbox;
+mod large;
 mod left;
 mod links;
 mod overview;
