@@ -195,8 +195,9 @@ impl Delivery {
 
     fn start(&mut self, under_way: &mut JoinSet<Attempt>, job: Job, record: Fetched) {
         let target = self.target(&job);
-        // Unbounded here: the queues hand out no more jobs than there are permits.
-        under_way.spawn(self.maker.clone().attempt(job, record, target));
+        // Unbounded here: the queues hand out no more jobs than there are permits. Boxed, because the runtime moves a future and
+        // its result many times between start and end.
+        under_way.spawn(Box::pin(self.maker.clone().attempt(job, record, target)));
     }
 
     /// Drops the targets of failing receivers: these get few attempts, and the target is most of a hook's memory.
