@@ -137,10 +137,7 @@ impl Permits {
         own_targets: bool,
         now: Moment,
     ) -> Result<(), Refusal> {
-        let mut all = self.all();
-        all.admit(claim, own_targets, now)?;
-        all.take(self.name(slot), claim, now);
-        Ok(())
+        self.all().take_in_turn(self.name(slot), claim, own_targets, now)
     }
 
     /// A slot takes a permit if any is free, whatever its share. Returns whether it did.

@@ -150,14 +150,14 @@ impl World {
             let is_neighbour = |other: &Slot| other.claim().holders().on_host.host == holders.on_host.host;
             let young = || {
                 let all = slots().filter(|(_, _, other)| is_neighbour(other));
-                all.filter(|(engine, _, other)| other.claim().is_young(engine.desk.time.now())).count()
+                all.map(|(engine, _, other)| other.claim().young(engine.desk.time.now())).sum::<u32>()
             };
             // While the ledger has no room no slot has its turn, so none is asked again.
             let has_turn = !engine.desk.ledger.stalled();
             hold(
                 !slot.claim().waits_for_first()
                     || !has_turn
-                    || young() >= engine.desk.options.per_host_in_flight as usize,
+                    || young() >= engine.desk.options.per_host_in_flight,
                 "a hook waits for its first permit of a host only while there are many young ones",
                 || format!("{at:?}: {:?}", slot.claim()),
             );

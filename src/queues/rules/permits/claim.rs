@@ -46,6 +46,8 @@ pub(in crate::queues) struct Claim {
     pub(super) held: u32,
     /// When it took its first permit. `None`: it holds none, or its hook's host has changed since.
     pub(super) first: Option<TakenAt>,
+    /// How many of the permits that it took in the turn of its first count as young, as that does.
+    pub(super) beside_first: u32,
     pub(super) occupancy: Occupancy,
     pub(super) wait: Option<Wait>,
 }
@@ -58,6 +60,7 @@ impl Claim {
             next_holders: None,
             held: 0,
             first: None,
+            beside_first: 0,
             occupancy: Occupancy::default(),
             wait: None,
         }
@@ -95,9 +98,9 @@ impl Claim {
         matches!(self.wait, Some(Wait::Refused(Refusal::First, _)))
     }
 
-    /// Whether the slot holds a first permit that counts for its host.
+    /// How many of its permits count as young first permits on its host.
     #[cfg(test)]
-    pub(in crate::queues) fn is_young(&self, now: crate::model::Moment) -> bool {
-        self.first.is_some_and(|first| !first.is_old(now))
+    pub(in crate::queues) fn young(&self, now: crate::model::Moment) -> u32 {
+        self.first.filter(|first| !first.is_old(now)).map_or(0, |_| 1 + self.beside_first)
     }
 }

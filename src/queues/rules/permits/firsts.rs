@@ -19,7 +19,7 @@ pub(super) const YOUNG: Duration = Duration::from_millis(50);
 pub(super) struct TakenAt(u64);
 
 impl TakenAt {
-    fn now(now: Moment) -> Self {
+    pub(super) fn now(now: Moment) -> Self {
         Self(now.micros() / 1000)
     }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::claim::{Claim, Refusal};
-use super::firsts::{Firsts, TakenAt};
+use super::firsts::{Firsts, TakenAt, YOUNG};
 use super::on_host::{HostId, OnHost};
 use super::slot_name::SlotName;
 use super::tier::{HolderId, Parked, Tier};
@@ -14,6 +14,9 @@ use crate::model::{AccountId, Hook, Moment};
 
 /// A tenant may hold this many times what is free of a host's shared permits.
 const MULTIPLE: u32 = 1;
+
+/// The permits that a hook may take in the turn of its first permit, beside that.
+const IN_FIRST_TURN: u32 = 3;
 
 /// The receivers' hosts, each a host name with a port.
 #[derive(Debug)]
@@ -89,6 +92,19 @@ impl Hosts {
             return host.firsts.admits(self.limit, now).then_some(()).ok_or(Refusal::First);
         }
         host.tenants.admits(at.tenant, leaves, self.free(host)).then_some(()).ok_or(Refusal::Host)
+    }
+
+    /// Whether a hook may take one more permit in the turn in which it took its first, although other hooks wait for their first
+    /// permits. A quick hook starts a few attempts in its turn, because the next ones cost less: what they need is in the
+    /// processor's cache. These permits count as young ones too, so the receiver gets no more attempts at a time.
+    pub(super) fn goes_on(&self, claim: &Claim, now: Moment) -> bool {
+        let Some(host) = self.all.get(claim.holders.on_host.host.0) else { return false };
+        host.firsts.has_parked()
+            && claim.first == Some(TakenAt::now(now))
+            && claim.beside_first < IN_FIRST_TURN
+            && claim.occupancy.takes_at_most(YOUNG)
+            && host.held < self.shared()
+            && host.firsts.admits(self.limit, now)
     }
 
     /// A hook takes its first permit.

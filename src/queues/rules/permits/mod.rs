@@ -10,7 +10,7 @@
 //! Each of them may hold one permit while any is free. The hooks of the only account share all permits. Slow hooks leave an
 //! eighth of all permits, and of their host's, to quick ones (`occupancy`), and of the slots that wait, the one that has held
 //! less goes first. So however many receivers hang, some permits stay free for other hooks, and no hook waits long for its
-//! first permit on a host (`firsts`).
+//! first permit on a host (`firsts`). In a crowd on one host, a quick hook takes up to four permits in its turn (`goes_on`).
 //!
 //! A free permit is offered to one slot after another until a slot takes it.
 //!
@@ -227,6 +227,27 @@ impl Permits {
         }
     }
 
+    /// A slot takes a permit in its turn, if it may.
+    pub(in crate::queues) fn take_in_turn(
+        &mut self,
+        slot: SlotName,
+        claim: &mut Claim,
+        own_targets: bool,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        match self.admit(claim, own_targets, now) {
+            Ok(()) => {}
+            // Only here and not in `admit`: a slot whose turn is over is not woken for such a permit.
+            Err(Refusal::Host) if self.hosts.goes_on(claim, now) => {
+                self.hosts.take_first(claim.holders.on_host.host, now);
+                claim.beside_first += 1;
+            }
+            Err(refusal) => return Err(refusal),
+        }
+        self.take(slot, claim, now);
+        Ok(())
+    }
+
     /// A slot takes a permit: an attempt begins.
     pub(in crate::queues) fn take(&mut self, slot: SlotName, claim: &mut Claim, now: Moment) {
         claim.occupancy.note(claim.held, now);
@@ -260,6 +281,9 @@ impl Permits {
         let held = claim.held.saturating_sub(1);
         self.change(slot, claim, |permits, claim| {
             permits.hold(claim, held);
+            if claim.beside_first > 0 {
+                permits.give_one_beside_first_back(claim);
+            }
             if held == 0 {
                 permits.give_first_back(claim);
                 claim.holders = claim.next_holders.take().unwrap_or(claim.holders);
@@ -267,7 +291,19 @@ impl Permits {
         });
     }
 
+    /// Gives back one of the permits that the slot took in the turn of its first.
+    fn give_one_beside_first_back(&mut self, claim: &mut Claim) {
+        claim.beside_first = claim.beside_first.saturating_sub(1);
+        if let Some(first) = claim.first {
+            self.hosts.give_first_back(claim.holders.on_host.host, first);
+        }
+    }
+
+    /// Gives back the first permit of a slot, and those that it took in the same turn.
     fn give_first_back(&mut self, claim: &mut Claim) {
+        while claim.beside_first > 0 {
+            self.give_one_beside_first_back(claim);
+        }
         if let Some(first) = claim.first.take() {
             self.hosts.give_first_back(claim.holders.on_host.host, first);
         }

@@ -63,6 +63,11 @@ impl Occupancy {
         Rank(rank)
     }
 
+    /// Whether attempts have lately taken at most this long on average. Not before the first one has ended.
+    pub(super) fn takes_at_most(&self, limit: Duration) -> bool {
+        self.took.is_some_and(|took| took <= limit)
+    }
+
     /// How many of `all` permits this hook leaves to quicker hooks.
     pub(super) fn leaves(&self, all: u32) -> u32 {
         match self.took {
