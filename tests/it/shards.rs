@@ -312,7 +312,7 @@ fn a_data_directory_from_before_there_were_shards_opens_with_any_number() {
         "retry.max_ms=2000",
     ];
     let (mut app, hooks) = runtime.block_on(async {
-        let app = TestApp::with(&tight).await;
+        let app = TestApp::with(&[&["queues.shards=1"], &tight[..]].concat()).await;
         let mut hooks = Vec::new();
         for path in ["/a", "/b", "/c", "/away"] {
             let retry = json!({"max_attempts": 100});

@@ -58,7 +58,9 @@ impl Process {
     /// Likewise, with further settings.
     pub async fn serve_with_files_and(dir: &Path, limits: &str, more: &[String]) -> Self {
         let limit = format!("--nofile={limits}");
-        let mut process = Self::spawn_by(&["prlimit", &limit, "--"], &serve_args(dir, more));
+        // Each shard needs files of its own, and by default there are as many shards as cores.
+        let settings = [&["queues.shards=1".to_owned()], more].concat();
+        let mut process = Self::spawn_by(&["prlimit", &limit, "--"], &serve_args(dir, &settings));
         process.ready().await;
         process
     }
