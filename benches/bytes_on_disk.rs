@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
+use switchhook::model::EventOffset;
 
 use crate::clocked::Clocked;
 use crate::figures::line;
@@ -28,7 +29,7 @@ pub(crate) fn run() {
         }
         let is_settled = async || {
             let status = program.queues.status(hook).await.unwrap();
-            status.is_some_and(|status| status.waiting == 0 && status.cursor >= EVENTS)
+            status.is_some_and(|status| status.waiting == 0 && status.cursor >= EventOffset(EVENTS))
         };
         while !is_settled().await {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::json;
 use switchhook::kazoo::{Extras, facts, hook_from_document, payload, wire_request};
-use switchhook::model::{Encoding, Event, HookId, Source};
+use switchhook::model::{Encoding, Event, EventOffset, HookId, Source};
 use switchhook::state::{Expect, Kind, Write};
 use tokio::task::JoinSet;
 
@@ -178,7 +178,13 @@ async fn drain(events: u64, hooks: u64, receiver: &mut Apart) -> Run {
     receiver.tell(GO_ON);
     for hook in 0..hooks {
         let id: HookId = hook_id(hook).parse().unwrap();
-        while program.queues.status(id).await.unwrap().is_none_or(|s| s.waiting > 0 || s.cursor < events) {
+        while program
+            .queues
+            .status(id)
+            .await
+            .unwrap()
+            .is_none_or(|s| s.waiting > 0 || s.cursor < EventOffset(events))
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use switchhook::app::App;
 use switchhook::config::{Overlay, load};
 use switchhook::ingest::Ingest;
-use switchhook::log::Reader;
-use switchhook::model::{AccountId, Clock, HookId};
+use switchhook::log::ReaderOf;
+use switchhook::model::{AccountId, Clock, EventOffset, HookId};
 use switchhook::queues::Queues;
 use switchhook::state::{Expect, Kind, State, Write};
 use tokio::sync::oneshot;
@@ -21,7 +21,7 @@ pub(crate) struct Program {
     pub(crate) state: State,
     pub(crate) queues: Queues,
     pub(crate) ingest: Ingest,
-    pub(crate) events: Reader,
+    pub(crate) events: ReaderOf<EventOffset>,
     pub(crate) http: SocketAddr,
     pub(crate) websocket: SocketAddr,
     pub(crate) master: AccountId,

@@ -1,6 +1,5 @@
 //! Opening, recovering and binding: everything that can fail before the program is ready.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::flow::Flows;
 use super::hook_source::HooksOfQueues;
 use super::keeper::Keeper;
 use super::live;
+use super::logs::{Log, open_log};
 use super::mode::{Beginning, ModeParts, Modes};
 use super::notices::NoticeLogger;
 use super::operator::Operator;
@@ -38,8 +38,8 @@ use crate::disk::OsDisk;
 use crate::history::History;
 use crate::http::{Api, Ports, Server, Site};
 use crate::ingest::Ingest;
-use crate::log::{self, OpenedLog};
-use crate::model::{AttemptSpan, Clock, Duty, ReplayId};
+use crate::log;
+use crate::model::{AttemptSpan, Clock, Duty, EventOffset, LedgerOffset, ReplayId};
 use crate::onboarding::sync::SyncWatch;
 use crate::queues::{self, Action, Directory, Logs, Queues, Readings, Recovered};
 use crate::state::{self, Change, FirstKey, State, StateTask};
@@ -56,8 +56,8 @@ struct Storage {
     first_key: Option<FirstKey>,
     task: StateTask,
     changes: mpsc::Receiver<Change>,
-    events: OpenedLog,
-    ledger: OpenedLog,
+    events: Log<EventOffset>,
+    ledger: Log<LedgerOffset>,
     recovered: Recovered,
     ingest: Ingest,
 }
@@ -80,7 +80,7 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
         );
     }
     // An events log that lost its end must not give those offsets to new events: the ledger may count them as settled.
-    let options = log::LogOptions { at_least: recovered.known_end(), ..events_options(config) };
+    let options = log::LogOptions { at_least: recovered.known_end().0, ..events_options(config) };
     let events = open_log(&config.data_dir.join("events"), options, clock)?;
     let options = ingest_options(config, &state);
     let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), &options);
@@ -160,13 +160,17 @@ impl Middle {
     }
 }
 
-fn retention(config: &Config, events: &OpenedLog, ledger: &OpenedLog, clock: &Clock) -> Retention {
-    let handles = |log: &OpenedLog| (log.appender.clone(), log.reader.clone());
+fn retention(
+    config: &Config,
+    events: &Log<EventOffset>,
+    ledger: &Log<LedgerOffset>,
+    clock: &Clock,
+) -> Retention {
     let (max_age_us, max_bytes) = retention_limits(config);
     let (max_age_us, max_bytes) = (Arc::new(max_age_us.into()), Arc::new(max_bytes.into()));
     Retention {
-        events: handles(events),
-        ledger: handles(ledger),
+        events: (events.appender.clone(), events.reader.clone()),
+        ledger: (ledger.appender.clone(), ledger.reader.clone()),
         clock: clock.clone(),
         max_age_us,
         max_bytes,
@@ -319,8 +323,8 @@ fn ports(meeting: Meeting<'_>) -> Ports {
     let live = &live.handle;
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
     let health = StorageHealth {
-        events: events.clone(),
-        ledger: ledger.clone(),
+        events: events.untyped().clone(),
+        ledger: ledger.untyped().clone(),
         brokers: brokers.watched.clone(),
         clock: retention.clock.clone(),
         steps,
@@ -351,7 +355,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
 /// The rule for how much of the events log an account may use.
 fn share(config: &Config, state: &State, retention: &Retention) -> AccountShare {
     AccountShare {
-        events: retention.events.1.clone(),
+        events: retention.events.1.untyped().clone(),
         state: state.clone(),
         max_bytes: Arc::clone(&retention.max_bytes),
         percent: config.retention.max_account_percent,
@@ -366,8 +370,8 @@ fn operator(meeting: &Meeting<'_>) -> Operator {
     let Reloaded { queues, retention, .. } = reloaded;
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
     let logs = [
-        ("events", events),
-        ("ledger", ledger),
+        ("events", events.untyped()),
+        ("ledger", ledger.untyped()),
         ("journal", state.journal()),
         ("audit", state.trail()),
         ("audit-kept", state.kept_trail()),
@@ -388,11 +392,4 @@ fn operator(meeting: &Meeting<'_>) -> Operator {
         modes: reloaded.modes.clone(),
         running: Arc::clone(meeting.running),
     }
-}
-
-fn open_log(dir: &Path, options: log::LogOptions, clock: &Clock) -> anyhow::Result<OpenedLog> {
-    let opened = log::open(Arc::new(OsDisk), dir, options, clock.clone())
-        .with_context(|| format!("log {}", dir.display()))?;
-    tracing::debug!(dir = %dir.display(), end = opened.reader.end(), "log open");
-    Ok(opened)
 }

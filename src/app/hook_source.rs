@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::history::History;
 use crate::live::{HookQueue, HookSource, Scopes};
-use crate::model::{AttemptNewsPage, EventNewsPage, Hook};
+use crate::model::{AttemptNewsPage, EventNewsPage, EventOffset, Hook, LedgerOffset};
 use crate::queues::Queues;
 use crate::state::State;
 
@@ -38,14 +38,18 @@ impl HookSource for HooksOfQueues {
         self.history.ledger_grows()
     }
 
-    fn attempts(&self, from: u64, of: Arc<Scopes>) -> BoxFuture<'_, Result<AttemptNewsPage, String>> {
+    fn attempts(
+        &self,
+        from: LedgerOffset,
+        of: Arc<Scopes>,
+    ) -> BoxFuture<'_, Result<AttemptNewsPage, String>> {
         Box::pin(async move {
             let watched = move |account, hook| of.covers(account, hook);
             self.history.attempts_since(from, watched).await.map_err(|error| error.to_string())
         })
     }
 
-    fn events(&self, from: u64, of: Arc<Scopes>) -> BoxFuture<'_, Result<EventNewsPage, String>> {
+    fn events(&self, from: EventOffset, of: Arc<Scopes>) -> BoxFuture<'_, Result<EventNewsPage, String>> {
         Box::pin(async move {
             let accounts = of.accounts();
             self.history.events_since(from, accounts).await.map_err(|error| error.to_string())

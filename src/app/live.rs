@@ -11,8 +11,8 @@ use crate::auth::Auth;
 use crate::config::{Config, TokenExpiry};
 use crate::listen::ConnectionLimits;
 use crate::live::{self, Listener, Live, LiveTask};
-use crate::log::Reader;
-use crate::model::Clock;
+use crate::log::ReaderOf;
+use crate::model::{Clock, EventOffset};
 use crate::state::State;
 use crate::tasks::Tasks;
 
@@ -27,7 +27,7 @@ pub(super) struct Built {
 pub(super) fn build(
     config: &Config,
     parts: live::Parts,
-    events: &Reader,
+    events: &ReaderOf<EventOffset>,
     clock: &Clock,
     tasks: &Tasks,
 ) -> Result<Built, live::BindError> {

@@ -12,6 +12,7 @@ mod flow;
 mod hook_source;
 mod keeper;
 mod live;
+mod logs;
 mod mode;
 mod notices;
 mod open_files;
@@ -50,7 +51,8 @@ pub use self::threads::{TooLittle, check_limits};
 use crate::http::Server;
 use crate::ingest::Ingest;
 use crate::live::{Listener, Live, LiveTask};
-use crate::log::Writer;
+use crate::log::{ReaderOf, Writer};
+use crate::model::EventOffset;
 use crate::onboarding::sync::Sync;
 use crate::queues::Queues;
 use crate::state::{FirstKey, State, StateTask};
@@ -75,7 +77,7 @@ pub struct App {
     ingest: Ingest,
     state: State,
     first_key: Option<FirstKey>,
-    events: crate::log::Reader,
+    events: ReaderOf<EventOffset>,
     steps: Steps,
     _lock: data_dir::Lock,
 }
@@ -182,7 +184,7 @@ impl App {
 
     /// The events log, for the demo and for tests.
     #[must_use]
-    pub fn events(&self) -> &crate::log::Reader {
+    pub fn events(&self) -> &ReaderOf<EventOffset> {
         &self.events
     }
 

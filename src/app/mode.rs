@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::http::{ModeRefusal, ModeStart, ModeStatus};
-use crate::log::Reader;
-use crate::model::{Actor, Clock, Duty, Mode, ModeError, Ownership};
+use crate::http::{Held, ModeRefusal, ModeStart, ModeStatus};
+use crate::log::ReaderOf;
+use crate::model::{Actor, Clock, Duty, EventOffset, Mode, ModeError, Ownership};
 use crate::queues::{AskError, Queues, Stance};
 use crate::state::{Expect, IndexError, Kind, State, Write, WriteError};
 use crate::tasks::Tasks;
@@ -78,7 +78,7 @@ pub(super) struct Modes(Arc<Inner>);
 struct Inner {
     state: State,
     queues: Queues,
-    events: Reader,
+    events: ReaderOf<EventOffset>,
     clock: Clock,
     duty: Duty,
     tasks: Tasks,
@@ -98,7 +98,7 @@ impl Beginning {
     pub(super) fn read(
         state: &State,
         configured: Mode,
-        end: u64,
+        end: EventOffset,
         now_us: u64,
     ) -> Result<Self, OpenModeError> {
         let kept = state.get(Kind::Setting, MODE)?;
@@ -119,9 +119,9 @@ impl Beginning {
     }
 
     /// Logs a mode that the configuration has changed.
-    pub(super) fn log(&self, end: u64) {
+    pub(super) fn log(&self, end: EventOffset) {
         if self.is_new {
-            tracing::info!(mode = %self.mode(), end, "mode changed by the configuration");
+            tracing::info!(mode = %self.mode(), end = end.0, "mode changed by the configuration");
         }
     }
 
@@ -131,7 +131,7 @@ impl Beginning {
     }
 
     /// How the queues begin. If the mode is new, they wait until it is on disk.
-    pub(super) fn stance(&self, end: u64) -> Stance {
+    pub(super) fn stance(&self, end: EventOffset) -> Stance {
         let stance = Stance::of(&self.stored.ownership);
         if self.is_new { Stance { hold_from: stance.hold_from.or(Some(end)), ..stance } } else { stance }
     }
@@ -143,7 +143,7 @@ pub(super) struct ModeParts {
     pub(super) duty: Duty,
     pub(super) state: State,
     pub(super) queues: Queues,
-    pub(super) events: Reader,
+    pub(super) events: ReaderOf<EventOffset>,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
 }
@@ -211,7 +211,7 @@ impl Modes {
     pub(super) async fn status(&self) -> ModeStatus {
         let stored = self.0.stored.lock().await.clone();
         let end = self.0.events.end();
-        let held = stored.ownership.waits_from().map(|from| (from, end.saturating_sub(from)));
+        let held = stored.ownership.waits_from().map(|from| Held { from, count: end.since(from) });
         ModeStatus {
             mode: stored.ownership.mode(),
             configured: stored.configured,
@@ -255,7 +255,7 @@ impl Inner {
         self.duty.set(stored.ownership.clone());
         self.queues.stand(Stance::of(&stored.ownership)).await?;
         if result.is_ok() {
-            tracing::info!(mode = %stored.ownership.mode(), end, "mode changed");
+            tracing::info!(mode = %stored.ownership.mode(), end = end.0, "mode changed");
         }
         result
     }
@@ -264,8 +264,8 @@ impl Inner {
         &self,
         stored: &Stored,
         wanted: RequestedChange,
-        from: Option<u64>,
-        end: u64,
+        from: Option<EventOffset>,
+        end: EventOffset,
     ) -> Result<Stored, ModeError> {
         let ownership = stored.ownership.changed(wanted.to, from, end)?;
         let configured = wanted.configured.unwrap_or(stored.configured);

@@ -14,9 +14,10 @@ use crate::http::{self, Answer, Fault, NewEvent, Readiness, Signed, SubmitError 
 use crate::ingest::{FromHttp, Ingest, KeyError, Prepared, RequestKey, SubmitError};
 use crate::kazoo::Command;
 use crate::live::{ChannelCommand, Commander, SessionView, Sessions};
-use crate::log::Reader;
+use crate::log::ReaderOf;
 use crate::model::{
-    AccountId, DeliveryId, EventId, HandedIn, Hook, HookId, LogIds, Received, SentRequest, Tested,
+    AccountId, EventId, EventOffset, HandedIn, Hook, HookId, LogIds, NumberedAttempt, Received, SentRequest,
+    Tested,
 };
 use crate::tasks::Tasks;
 
@@ -30,7 +31,7 @@ pub(super) struct TesterPort(pub(super) Tester);
 #[derive(Debug, Clone)]
 pub(super) struct EventsPort {
     pub(super) ingest: Ingest,
-    pub(super) events: Reader,
+    pub(super) events: ReaderOf<EventOffset>,
     pub(super) log_ids: LogIds,
     pub(super) share: AccountShare,
     pub(super) tasks: Tasks,
@@ -58,10 +59,10 @@ impl http::Tester for TesterPort {
     fn compose(
         &self,
         hook: Arc<Hook>,
-        delivery: (DeliveryId, u16),
+        numbered: NumberedAttempt,
         record: &[u8],
     ) -> Result<SentRequest, String> {
-        self.0.compose(hook, delivery, record)
+        self.0.compose(hook, numbered, record)
     }
 
     fn signature(&self, hook: &Hook, request: &Signed<'_>) -> Option<String> {
@@ -100,7 +101,7 @@ impl http::Events for EventsPort {
         })
     }
 
-    fn end(&self) -> u64 {
+    fn end(&self) -> EventOffset {
         self.events.end()
     }
 }
@@ -118,15 +119,15 @@ fn digest_of(events: &[NewEvent]) -> [u8; 32] {
 }
 
 impl EventsPort {
-    fn ids(&self, offsets: Range<u64>) -> Vec<EventId> {
-        offsets.map(|offset| self.log_ids.event_id(offset)).collect()
+    fn ids(&self, offsets: Range<EventOffset>) -> Vec<EventId> {
+        (offsets.start.0..offsets.end.0).map(|offset| self.log_ids.event_id(EventOffset(offset))).collect()
     }
 
     async fn store(
         &self,
         events: Vec<NewEvent>,
         request: Option<&RequestKey>,
-    ) -> Result<Range<u64>, HttpSubmitError> {
+    ) -> Result<Range<EventOffset>, HttpSubmitError> {
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let handed_in = request.map(|request| HandedIn {
             account: request.account,

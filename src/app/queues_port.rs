@@ -8,9 +8,10 @@ use crate::history::History;
 use crate::http::{self, Answer, AttemptsError, ReplayError};
 use crate::log::ReadError;
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadLeft, DeadList, DeadQuery,
-    DeliveriesQuery, EventDeliveries, EventPage, EventQuery, EventRow, Hook, HookId, Minute, Pulse,
-    QueueStatus, ReplayId, ReplayRequest, ReplayState, ReplayStatus, WaitingPage, WaitingQuery,
+    AccountId, Actor, AttemptPage, AttemptQuery, Dead, DeadLeft, DeadList, DeadQuery, DeadRow,
+    DeliveriesQuery, EventDeliveries, EventOffset, EventPage, EventQuery, EventRow, Hook, HookId,
+    LedgerOffset, Minute, Pulse, QueueStatus, ReplayId, ReplayRequest, ReplayState, ReplayStatus,
+    WaitingPage, WaitingQuery,
 };
 use crate::queues::{AskError, Queues, ReadingError};
 
@@ -49,11 +50,11 @@ fn unanswered(error: &AskError) -> AttemptsError {
 }
 
 impl http::Queues for QueuesPort {
-    fn ledger_end(&self) -> u64 {
+    fn ledger_end(&self) -> LedgerOffset {
         self.queues.ledger_end()
     }
 
-    fn first_waiting(&self, account: AccountId) -> Option<u64> {
+    fn first_waiting(&self, account: AccountId) -> Option<EventOffset> {
         self.queues.first_waiting(account)
     }
 
@@ -115,7 +116,7 @@ impl http::Queues for QueuesPort {
         )
     }
 
-    fn record(&self, offset: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>> {
+    fn record(&self, offset: EventOffset) -> Answer<'_, Result<Option<Bytes>, AttemptsError>> {
         Box::pin(async move { self.history.record(offset).await.map_err(|error| unread(&error)) })
     }
 
@@ -131,7 +132,7 @@ impl http::Queues for QueuesPort {
         Box::pin(async move { self.history.search(query).await.map_err(|error| unread(&error)) })
     }
 
-    fn event(&self, offset: u64) -> Answer<'_, Result<Option<EventRow>, AttemptsError>> {
+    fn event(&self, offset: EventOffset) -> Answer<'_, Result<Option<EventRow>, AttemptsError>> {
         Box::pin(async move { self.history.event(offset).await.map_err(|error| unread(&error)) })
     }
 
@@ -143,7 +144,7 @@ impl http::Queues for QueuesPort {
         &self,
         account: AccountId,
         hook: HookId,
-        offset: u64,
+        offset: EventOffset,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
         Box::pin(
             async move { self.history.delivery(account, hook, offset).await.map_err(|error| unread(&error)) },
@@ -153,7 +154,7 @@ impl http::Queues for QueuesPort {
     fn hook_at(
         &self,
         hook: HookId,
-        offset: u64,
+        offset: EventOffset,
         attempt: Option<u16>,
     ) -> Answer<'_, Result<Option<Hook>, AttemptsError>> {
         Box::pin(
@@ -183,7 +184,7 @@ impl http::Queues for QueuesPort {
         Box::pin(async move { self.history.dead(query).await.map_err(|error| unread(&error)) })
     }
 
-    fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Answer<'_, Result<Vec<AttemptRow>, AttemptsError>> {
+    fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Answer<'_, Result<Vec<DeadRow>, AttemptsError>> {
         Box::pin(async move { self.history.dead_rows(hook, dead).await.map_err(|error| unread(&error)) })
     }
 

@@ -42,7 +42,7 @@ fn program(page: &mut Page, from: &Operator) {
     }
     page.add(mode);
     let end = from.logs.iter().find(|(name, _)| *name == "events").map_or(0, |(_, log)| log.end());
-    let held = ownership.waits_from().map_or(0, |waits_from| end.saturating_sub(waits_from));
+    let held = ownership.waits_from().map_or(0, |waits_from| end.saturating_sub(waits_from.0));
     page.add(Family::gauge("held_events", "Events that wait in a handover").with(&[], held));
     let lost = Family::counter("log_lines_lost", "Log lines dropped because nobody read them in time");
     page.add(lost.with(&[], from.lost_lines.count()));
@@ -191,7 +191,7 @@ fn queues(page: &mut Page, from: &Operator, survey: &Survey) {
     }
     page.add(hooks);
     let events = from.logs.iter().find(|(name, _)| *name == "events").map_or(0, |(_, log)| log.end());
-    let unrouted = events.saturating_sub(survey.routed);
+    let unrouted = events.saturating_sub(survey.routed.0);
     page.add(
         Family::gauge("unrouted_events", "Events that the queues have not routed yet").with(&[], unrouted),
     );
@@ -224,7 +224,7 @@ fn hooks(page: &mut Page, mut survey: Survey, most: usize) {
     for (account, replay) in survey.replays.iter().take(most) {
         let labels =
             labels(&[("account_id", account), ("hook_id", &replay.hook_id), ("replay_id", &replay.id)]);
-        left.put_shared(&labels, replay.until_offset.saturating_sub(replay.next_offset));
+        left.put_shared(&labels, replay.until_offset.since(replay.next_offset));
         delivered.put_shared(&labels, replay.delivered);
     }
     page.extend([waiting, oldest, left, delivered]);

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Stops;
 use crate::delivery::{self, BuildError, Delivery, Shortages, Transport};
-use crate::log::{Appender, Reader};
-use crate::model::Clock;
+use crate::log::{Appender, ReaderOf};
+use crate::model::{Clock, EventOffset};
 use crate::queues::{
     self, Action, Budget, Command, Directory, Engine, Partitions, Parts, Permits, Pushed, QueueOptions,
     Queues, Recovered, Stance,
@@ -32,7 +32,7 @@ pub(super) struct Common {
     pub(super) delivery: delivery::DeliveryOptions,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
-    pub(super) events: Reader,
+    pub(super) events: ReaderOf<EventOffset>,
     pub(super) ledger: Appender,
     pub(super) state: State,
     pub(super) stance: Stance,

@@ -13,7 +13,7 @@ use super::options::{events_options, ledger_options, state_options};
 use crate::config::Config;
 use crate::disk::OsDisk;
 use crate::log;
-use crate::model::{AccountId, Clock, Mode};
+use crate::model::{AccountId, Clock, EventOffset, LedgerOffset, Mode};
 use crate::state::{FirstKey, OpenedState, State};
 use crate::tasks::{Stop, Tasks};
 
@@ -22,9 +22,9 @@ pub struct Stopped {
     /// The documents.
     pub state: State,
     /// The end of the events log.
-    pub events_end: u64,
+    pub events_end: EventOffset,
     /// The end of the ledger.
-    pub ledger_end: u64,
+    pub ledger_end: LedgerOffset,
     /// The master account's API key, if it was created now.
     pub first_key: Option<FirstKey>,
     stop: Stop,
@@ -60,8 +60,8 @@ impl Stopped {
             let opened = log::open(Arc::new(OsDisk), &dir, options, clock.clone());
             Ok(opened.with_context(|| format!("log {}", dir.display()))?.reader.end())
         };
-        let events_end = end("events", events_options(config))?;
-        let ledger_end = end("ledger", ledger_options(config))?;
+        let events_end = EventOffset(end("events", events_options(config))?);
+        let ledger_end = LedgerOffset(end("ledger", ledger_options(config))?);
         let stop = Stop::new();
         let running = tasks.spawn("state", task.run(stop.clone()));
         Ok(Self { state, events_end, ledger_end, first_key, stop, running, tasks, _lock: lock })

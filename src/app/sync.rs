@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::config::{Config, HooksOf, KazooVersion};
-use crate::log::Reader;
-use crate::model::{AccountId, Clock};
+use crate::log::ReaderOf;
+use crate::model::{AccountId, Clock, EventOffset};
 use crate::onboarding::source::{Bounds, Couch, Credentials, Crossbar, Manner, Source};
 use crate::onboarding::sync::{Parts, Sync, SyncOptions, SyncWatch};
 use crate::onboarding::{Begin, LogEnds, Profile, Rules};
@@ -18,7 +18,7 @@ use crate::tasks::Tasks;
 
 /// Where new hooks begin: at the end of the log, or at the first event that waits for their account.
 struct Beginning {
-    events: Reader,
+    events: ReaderOf<EventOffset>,
     queues: Queues,
 }
 
@@ -27,7 +27,7 @@ impl Begin for Beginning {
         LogEnds { events: self.events.end(), ledger: self.queues.ledger_end() }
     }
 
-    fn first_waiting(&self, account: AccountId) -> Option<u64> {
+    fn first_waiting(&self, account: AccountId) -> Option<EventOffset> {
         self.queues.first_waiting(account)
     }
 }
@@ -36,7 +36,7 @@ impl Begin for Beginning {
 #[derive(Clone, Copy)]
 pub(super) struct Stores<'a> {
     pub(super) state: &'a State,
-    pub(super) events: &'a Reader,
+    pub(super) events: &'a ReaderOf<EventOffset>,
     pub(super) queues: &'a Queues,
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::disk::OsDisk;
 use crate::log::{self, inspect::verify};
-use crate::model::Clock;
+use crate::model::{Clock, EventOffset};
 use crate::state::{self, State};
 use crate::tasks::{Stop, Tasks};
 
@@ -85,7 +85,7 @@ async fn renumber(data_dir: &Path, clock: &Clock, tasks: &Tasks) -> Result<(), B
     let state::OpenedState { state, task, .. } = opened.map_err(|error| failed(&error))?;
     let stop = Stop::new();
     let running = tasks.spawn("state", task.run(stop.clone()));
-    let renumbered = state.renumber_from(end).await;
+    let renumbered = state.renumber_from(EventOffset(end)).await;
     stop.cancel();
     running.await.map_err(|error| failed(&error))?;
     drop(state);

@@ -14,10 +14,10 @@ use super::send::{Caps, Exchange, Sender};
 use super::shadow::{Sink, Unsent, shadow};
 use super::spans::Tracing;
 use super::transport::Transport;
-use crate::log::{ReadError, Reader};
+use crate::log::{ReadError, ReaderOf};
 use crate::model::{
-    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Duty, Event, Failure, Job, LogIds, OwnFault,
-    Phases, Sent, TransportError, Unsendable,
+    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Duty, Event, EventOffset, Failure, Job, LogIds,
+    OwnFault, Phases, Sent, TransportError, Unsendable,
 };
 use crate::state::State;
 
@@ -32,7 +32,7 @@ pub(super) struct Maker {
     /// Receives the deliveries that are not sent.
     pub(super) sink: Sink,
     pub(super) clock: Clock,
-    pub(super) events: Reader,
+    pub(super) events: ReaderOf<EventOffset>,
     pub(super) state: State,
     pub(super) cluster_id: Arc<str>,
     pub(super) log_ids: LogIds,
@@ -64,11 +64,11 @@ impl Requested {
 pub(super) type Fetched = Result<Bytes, AttemptResult>;
 
 /// Reads the record of an event; `Expired` when retention has removed it. Blocks.
-pub(super) fn fetch(events: &Reader, offset: u64) -> Fetched {
+pub(super) fn fetch(events: &ReaderOf<EventOffset>, offset: EventOffset) -> Fetched {
     match events.get(offset) {
         Ok(record) => record.map(|r| r.payload).ok_or(AttemptResult::Expired),
         Err(error) => {
-            tracing::error!(offset, %error, "cannot read an event from the log");
+            tracing::error!(offset = offset.0, %error, "cannot read an event from the log");
             Err(match error {
                 // Damage is permanent: every later attempt would read the same bytes.
                 ReadError::Damaged { .. } => AttemptResult::Unsendable(Unsendable::Damaged),
@@ -206,7 +206,7 @@ impl Maker {
         &'a self,
         target: &'a Target,
         bytes: usize,
-        offset: u64,
+        offset: EventOffset,
     ) -> (Option<Reservation<'a>>, Fetched) {
         let share = target.share.get_or_init(|| self.room.share());
         let taken = self.room.take(share, bytes).await;
@@ -214,7 +214,7 @@ impl Maker {
     }
 
     /// Reads a record on another thread than that of the attempts.
-    async fn fetch(&self, offset: u64) -> Fetched {
+    async fn fetch(&self, offset: EventOffset) -> Fetched {
         let (events, mut reading) = (self.events.clone(), JoinSet::new());
         reading.spawn_blocking(move || fetch(&events, offset));
         // A read ends without an answer only if it panics.
@@ -227,19 +227,19 @@ fn unsent(job: &Job, reason: &NoRequest) -> AttemptResult {
         NoRequest::Filtered => AttemptResult::NothingToSend,
         // The event itself contains the URI, so this says nothing about other events of the hook.
         NoRequest::InvalidUri if job.hook.one_shot => {
-            tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset, %reason, "event can never be sent");
+            tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset.0, %reason, "event can never be sent");
             AttemptResult::Unsendable(Unsendable::UnusableUri)
         }
         NoRequest::InvalidUri => AttemptResult::failed(TransportError::InvalidUri),
         NoRequest::Unsendable(why) => {
-            tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset, %reason, "event can never be sent");
+            tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset.0, %reason, "event can never be sent");
             AttemptResult::Unsendable(*why)
         }
     }
 }
 
 fn log(job: &Job, result: &AttemptResult, duration_us: u64) {
-    let (hook_id, offset, ms) = (job.hook.id, job.key.offset, duration_us / 1000);
+    let (hook_id, offset, ms) = (job.hook.id, job.key.offset.0, duration_us / 1000);
     match result {
         AttemptResult::Answered(response) if (200..300).contains(&response.status) => {
             tracing::debug!(%hook_id, offset, attempt = job.attempt, duration_ms = ms, status = response.status, "delivered");

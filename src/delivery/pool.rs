@@ -20,8 +20,8 @@ use super::room::Room;
 use super::shadow::Sink;
 use super::shortages::Shortages;
 use super::transport::{Transport, TransportLimits};
-use crate::log::Reader;
-use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, Duty, HookId, Job};
+use crate::log::ReaderOf;
+use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, Duty, EventOffset, HookId, Job};
 use crate::state::State;
 use crate::tasks::{Beat, Pulse, Stop, pulse};
 
@@ -81,7 +81,7 @@ impl Delivery {
     pub fn new(
         options: DeliveryOptions,
         clock: Clock,
-        events: Reader,
+        events: ReaderOf<EventOffset>,
         state: State,
         channels: Channels,
     ) -> Result<Self, BuildError> {
@@ -244,7 +244,7 @@ impl Delivery {
 }
 
 /// Reads the records of several jobs, up to `READ_BYTES`; returns the other jobs too.
-fn read(events: &Reader, jobs: Vec<Job>) -> (Vec<(Job, Fetched)>, Vec<Job>) {
+fn read(events: &ReaderOf<EventOffset>, jobs: Vec<Job>) -> (Vec<(Job, Fetched)>, Vec<Job>) {
     let (mut read, mut bytes) = (Vec::new(), 0);
     let mut jobs = jobs.into_iter();
     while bytes < READ_BYTES

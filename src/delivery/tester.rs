@@ -13,8 +13,8 @@ use super::request::{NoRequest, Surroundings, Target, shown_headers};
 use super::send::{Caps, Exchange, Sender};
 use super::transport::Transport;
 use crate::model::{
-    AccountId, AttemptResult, Clock, DeliveryId, EventId, Hook, HookId, Job, JobKey, Phases, QueueKey,
-    Received, SentRequest, Tested, TransportError,
+    AccountId, AttemptResult, Clock, DeliveryId, EventId, EventOffset, Hook, HookId, Job, JobKey,
+    NumberedAttempt, Phases, QueueKey, Received, SentRequest, Tested, TransportError,
 };
 use crate::shares::Shares;
 use crate::state::State;
@@ -59,16 +59,16 @@ impl Tester {
         self.0.transport.inbox.of(account, hook)
     }
 
-    /// The request that the attempt of a delivery with this number would have now, with a present signature; or why
-    /// there is none.
+    /// The request that an attempt would have now, with a present signature; or why there is none.
     pub fn compose(
         &self,
         hook: Arc<Hook>,
-        (delivery, attempt): (DeliveryId, u16),
+        numbered: NumberedAttempt,
         record: &[u8],
     ) -> Result<SentRequest, String> {
+        let NumberedAttempt { delivery, number } = numbered;
         let key = JobKey { queue: QueueKey::Hook(hook.id), offset: delivery.event.offset };
-        let job = Job { key, hook: hook.clone(), record: None, attempt, replay: false };
+        let job = Job { key, hook: hook.clone(), record: None, attempt: number, replay: false };
         let request = self.0.request(&Target::new(hook), &job, delivery, record);
         request.map(|request| sent_request(&request)).map_err(|reason| reason.to_string())
     }
@@ -94,7 +94,8 @@ impl Inner {
 
     async fn test(&self, hook: Arc<Hook>, record: &[u8]) -> Tested {
         let (settings, now_us) = (self.state.settings(), self.clock.now_us());
-        let event = EventId { log: settings.log_ids.last(), offset: NO_EVENT | rand::random::<u64>() };
+        let event =
+            EventId { log: settings.log_ids.last(), offset: EventOffset(NO_EVENT | rand::random::<u64>()) };
         let delivery = DeliveryId { event, hook: hook.id };
         let key = JobKey { queue: QueueKey::Hook(hook.id), offset: event.offset };
         let job = Job { key, hook: hook.clone(), record: None, attempt: 1, replay: false };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::disk::MemoryDisk;
-use crate::log::{self, LogOptions, NewRecord, OpenedLog, Record};
+use crate::log::{self, LogOptions, NewRecord, OpenedLog, ReaderOf, Record};
 use crate::model::Clock;
 use crate::queues::{self, LedgerRecord};
 
@@ -42,7 +42,7 @@ fn ledger(bytes: &[u8]) {
     assert_eq!(LedgerRecord::decode(&encoded).unwrap().encode(), encoded);
     let disk = MemoryDisk::default();
     append(&disk, vec![NewRecord { tag: 1, flags: 0, time_us: 1, payload: encoded.into() }]);
-    queues::recover(&open(&disk).unwrap().reader, |_| false).unwrap();
+    queues::recover(&ReaderOf::new(open(&disk).unwrap().reader), |_| false).unwrap();
 }
 
 /// Two bytes for each of up to eight flips or cuts, then the records, 16 bytes each.

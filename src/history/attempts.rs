@@ -10,7 +10,8 @@ use super::revisions::Revisions;
 use crate::kazoo::{self, AsSent, AttemptParts, Extras, RequestParts, WireRequest};
 use crate::log::{ReadError, Record};
 use crate::model::{
-    AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, fields_weight,
+    AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, LedgerOffset,
+    fields_weight,
 };
 use crate::queues::{AttemptRecord, Ending, Filed, LedgerRecord, Outcome};
 
@@ -33,7 +34,7 @@ impl HistoryReader {
         let range = self.logs.ledger.offsets_in(query.from_us..query.until_us)?;
         let mut at = match (query.start, query.ascending) {
             (Some(start), true) => start.max(range.start),
-            (Some(start), false) => start.saturating_add(1).min(range.end),
+            (Some(start), false) => (start + 1).min(range.end),
             (None, true) => range.start,
             (None, false) => range.end,
         };
@@ -76,7 +77,7 @@ impl HistoryReader {
         filed: &mut Filed,
         revisions: &mut Revisions,
         query: &AttemptQuery,
-        found: &Found<'_>,
+        found: &Found<'_, LedgerOffset>,
     ) -> Option<Map<String, Value>> {
         let record = match found {
             Found::Damaged(_) => return Some(unreadable(LEDGER_DAMAGED)),
@@ -110,7 +111,7 @@ impl HistoryReader {
         revisions: &mut Revisions,
         hook: &Arc<Hook>,
         attempt: &AttemptRecord,
-        record: &Record,
+        record: &Record<LedgerOffset>,
     ) -> Map<String, Value> {
         let found = self.logs.events.get(attempt.offset);
         let error = found.as_ref().err().map(error_of_event);

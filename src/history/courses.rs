@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::reader::HistoryReader;
 use crate::kazoo;
-use crate::log::{ReadError, Reader, Record};
-use crate::model::{DeliveryState, Event, Hook, HookId, ReplayId};
+use crate::log::{ReadError, ReaderOf, Record};
+use crate::model::{DeliveryState, Event, EventOffset, Hook, HookId, LedgerOffset, ReplayId};
 use crate::queues::{Fate, Filed, LedgerRecord, in_reach};
 
 /// The most records of one read.
@@ -41,11 +41,11 @@ pub(super) struct Course {
     /// The latest state in the ledger. Without one, the delivery waits if the hook's present filter wants the event.
     pub(super) state: Option<DeliveryState>,
     /// The positions of its newest attempts in the ledger, oldest first.
-    pub(super) attempts: VecDeque<u64>,
+    pub(super) attempts: VecDeque<LedgerOffset>,
 }
 
 impl Course {
-    fn note(&mut self, offset: u64, record: &Record, decoded: &LedgerRecord) {
+    fn note(&mut self, offset: EventOffset, record: &Record<LedgerOffset>, decoded: &LedgerRecord) {
         match decoded {
             LedgerRecord::Attempt(attempt) if attempt.offset == offset => {
                 // The last record decides. So an attempt of a replay that will be repeated makes a dead delivery a
@@ -82,7 +82,7 @@ impl HistoryReader {
     pub(super) fn courses(
         &self,
         hooks: impl IntoIterator<Item = Arc<Hook>>,
-        offset: u64,
+        offset: EventOffset,
     ) -> Result<Courses, ReadError> {
         let Some(event) = self.logs.events.get(offset)? else { return Ok(Courses::default()) };
         let filed = self.logs.filed(hooks);
@@ -103,7 +103,11 @@ impl HistoryReader {
     }
 
     /// The hooks whose present filters want the event.
-    fn expecting<'a>(&self, hooks: impl Iterator<Item = &'a Arc<Hook>>, record: &Record) -> BTreeSet<HookId> {
+    fn expecting<'a>(
+        &self,
+        hooks: impl Iterator<Item = &'a Arc<Hook>>,
+        record: &Record<EventOffset>,
+    ) -> BTreeSet<HookId> {
         let Ok(event) = Event::decode(&record.payload) else { return BTreeSet::new() };
         let account = event.account.and_then(|account| self.logs.state.account(account));
         let Some(account) = account else { return BTreeSet::new() };
@@ -114,15 +118,15 @@ impl HistoryReader {
     }
 
     /// An offset of the ledger before which no attempt of an event can be.
-    fn first_try(&self, event: &Record) -> Result<u64, ReadError> {
+    fn first_try(&self, event: &Record<EventOffset>) -> Result<LedgerOffset, ReadError> {
         let since = self.tried_since(event)?;
         self.logs.ledger.offset_at_time(since.saturating_sub(BACK_US))
     }
 
     /// A time before which no attempt of an event can be. The clock may have been ahead when the event was logged, and
     /// corrected before the first attempt.
-    fn tried_since(&self, event: &Record) -> Result<u64, ReadError> {
-        let before = self.logs.events.time_near(event.offset.saturating_sub(1))?;
+    fn tried_since(&self, event: &Record<EventOffset>) -> Result<u64, ReadError> {
+        let before = self.logs.events.time_near(event.offset - 1)?;
         let behind = self.logs.events.earliest_from(event.offset)?;
         Ok([before, behind].into_iter().flatten().fold(event.time_us, u64::min))
     }
@@ -130,20 +134,20 @@ impl HistoryReader {
 
 /// A look for the deliveries of one event.
 struct Look<'a> {
-    ledger: &'a Reader,
-    offset: u64,
+    ledger: &'a ReaderOf<LedgerOffset>,
+    offset: EventOffset,
     filed: Filed,
     /// The hook of a replay.
     replay_of: &'a dyn Fn(ReplayId) -> Option<HookId>,
     of: BTreeMap<HookId, Course>,
     /// The ledger's end when the look began.
-    end: u64,
+    end: LedgerOffset,
 }
 
 impl<'a> Look<'a> {
     fn new(
-        ledger: &'a Reader,
-        offset: u64,
+        ledger: &'a ReaderOf<LedgerOffset>,
+        offset: EventOffset,
         filed: Filed,
         replay_of: &'a dyn Fn(ReplayId) -> Option<HookId>,
     ) -> Self {
@@ -156,7 +160,12 @@ impl<'a> Look<'a> {
     }
 
     /// Whether everything was read. `expected` are the hooks that are to get the event.
-    fn run(&mut self, from: u64, expected: &BTreeSet<HookId>, bounds: Bounds) -> Result<bool, ReadError> {
+    fn run(
+        &mut self,
+        from: LedgerOffset,
+        expected: &BTreeSet<HookId>,
+        bounds: Bounds,
+    ) -> Result<bool, ReadError> {
         let all = self.filed.tags();
         let after = self.forward(&all, from, bounds.after)?;
         if after >= self.end {
@@ -184,7 +193,7 @@ impl<'a> Look<'a> {
     }
 
     /// Reads records with these tags from an offset on, and returns the offset that was reached.
-    fn forward(&mut self, tags: &[u64], from: u64, most: usize) -> Result<u64, ReadError> {
+    fn forward(&mut self, tags: &[u64], from: LedgerOffset, most: usize) -> Result<LedgerOffset, ReadError> {
         if tags.is_empty() {
             return Ok(self.end);
         }
@@ -203,7 +212,7 @@ impl<'a> Look<'a> {
         Ok(at)
     }
 
-    fn note(&mut self, record: &Record) {
+    fn note(&mut self, record: &Record<LedgerOffset>) {
         // Looked at before decoding: nearly all records of these hooks are about other events.
         if LedgerRecord::event_of(&record.payload) != Some(self.offset) {
             return;

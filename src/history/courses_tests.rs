@@ -5,18 +5,18 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::disk::OsDisk;
 use crate::log::{self, NewRecord, OpenedLog};
-use crate::model::{AccountId, Clock, Family, Phases, QueueId, Trigger};
+use crate::model::{AccountId, Clock, EventOffset, Family, LedgerOffset, Phases, QueueId, Trigger};
 use crate::queues::{AttemptRecord, Ending, Outcome};
 
 /// The event that is looked for, and another.
-const EVENT: u64 = 7;
-const ANOTHER: u64 = 8;
+const EVENT: EventOffset = EventOffset(7);
+const ANOTHER: EventOffset = EventOffset(8);
 const ONE: HookId = HookId(1 << 80 | 5);
 const OTHER: HookId = HookId(2 << 80 | 6);
 const REPLAY: ReplayId = ReplayId(3 << 80 | 7);
 
 /// An attempt: the hook, the queue, the event, and what came of it.
-type Made = (HookId, QueueId, u64, Outcome);
+type Made = (HookId, QueueId, EventOffset, Outcome);
 
 fn record((hook, queue, offset, outcome): Made) -> NewRecord {
     let attempt = AttemptRecord {
@@ -50,9 +50,10 @@ fn found(made: Vec<Made>) -> ([(Option<DeliveryState>, usize); 2], bool) {
         |id| Arc::new(Hook::new(id, AccountId(9), Trigger::Family(Family::ChannelCreate), String::new()));
     let filed = Filed::new([hook(ONE), hook(OTHER)], &[]);
     let replay_of = |replay| (replay == REPLAY).then_some(ONE);
+    let reader = ReaderOf::new(reader);
     let mut look = Look::new(&reader, EVENT, filed, &replay_of);
     let bounds = Bounds { after: 4, further: 8, newest: 2 };
-    let complete = look.run(0, &[ONE, OTHER].into(), bounds).expect("reads");
+    let complete = look.run(LedgerOffset::FIRST, &[ONE, OTHER].into(), bounds).expect("reads");
     drop(appender);
     writer.join().expect("no panic").expect("ends well");
     ([ONE, OTHER].map(|hook| (look.of[&hook].state, look.of[&hook].attempts.len())), complete)

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::log::{Batch, ReadError, Record};
+use crate::model::Offset;
 
 /// The `error` of a damaged event.
 pub(super) const EVENT_DAMAGED: &str = "event cannot be read: its record in the log is damaged";
@@ -11,14 +12,14 @@ pub(super) const LEDGER_DAMAGED: &str = "attempt cannot be read: its record in t
 
 /// A record, or the damage in its place.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Found<'a> {
-    Record(&'a Record),
+pub(super) enum Found<'a, O> {
+    Record(&'a Record<O>),
     /// The offset that cannot be read.
-    Damaged(u64),
+    Damaged(O),
 }
 
-impl Found<'_> {
-    pub(super) fn offset(&self) -> u64 {
+impl<O: Offset> Found<'_, O> {
+    pub(super) fn offset(&self) -> O {
         match self {
             Self::Record(record) => record.offset,
             Self::Damaged(offset) => *offset,
@@ -27,9 +28,10 @@ impl Found<'_> {
 }
 
 /// The records and the damage of a batch, in reading order.
-pub(super) fn found(batch: &Batch, ascending: bool) -> impl Iterator<Item = Found<'_>> {
-    let damaged = batch.damaged.iter().flat_map(|damage| damage.offsets.clone()).map(Found::Damaged);
-    let mut all: Vec<Found<'_>> = batch.records.iter().map(Found::Record).chain(damaged).collect();
+pub(super) fn found<O: Offset>(batch: &Batch<O>, ascending: bool) -> impl Iterator<Item = Found<'_, O>> {
+    let damaged = batch.damaged.iter().flat_map(|damage| damage.offsets.clone());
+    let damaged = damaged.map(|offset| Found::Damaged(O::of_number(offset)));
+    let mut all: Vec<Found<'_, O>> = batch.records.iter().map(Found::Record).chain(damaged).collect();
     all.sort_unstable_by_key(Found::offset);
     if !ascending {
         all.reverse();

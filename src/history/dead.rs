@@ -11,7 +11,9 @@ use super::dead_index::{Failing, KnownDead};
 use super::reader::HistoryReader;
 use super::revisions::Revisions;
 use crate::log::{ReadError, Record};
-use crate::model::{AttemptRow, Dead, DeadList, DeadQuery, Event, HookId, gregorian_seconds};
+use crate::model::{
+    Dead, DeadList, DeadQuery, DeadRow, Event, EventOffset, HookId, LedgerOffset, gregorian_seconds,
+};
 use crate::queues::{LastWord, LedgerRecord};
 
 /// The most failing deliveries in memory.
@@ -21,7 +23,7 @@ impl HistoryReader {
     /// A hook's dead deliveries in one order, up to `MOST`.
     pub(super) fn dead(&self, query: &DeadQuery) -> Result<DeadList, ReadError> {
         let first = self.logs.events.first();
-        let is_asked_for = |offset: u64| {
+        let is_asked_for = |offset: EventOffset| {
             let started = query.start.is_none_or(|s| if query.ascending { offset >= s } else { offset <= s });
             // What retention has removed cannot be delivered again, so it is not listed.
             started && offset >= first
@@ -43,7 +45,7 @@ impl HistoryReader {
 
     /// The rows of dead deliveries: the last attempt, and the event's header. Leaves out deliveries that retention has
     /// removed meanwhile. A row with something unreadable has an error.
-    pub(super) fn dead_rows(&self, hook: HookId, dead: &[Dead]) -> Vec<AttemptRow> {
+    pub(super) fn dead_rows(&self, hook: HookId, dead: &[Dead]) -> Vec<DeadRow> {
         let Some(hook) = self.logs.state.hook(hook) else { return Vec::new() };
         let (mut filed, mut revisions) = (self.logs.filed([hook]), Revisions::default());
         let mut rows = Vec::with_capacity(dead.len());
@@ -73,7 +75,7 @@ impl HistoryReader {
                 Err(error) => document.extend(unreadable(error_of_event(&error))),
             }
             document.insert("died".into(), gregorian_seconds(*died_us).into());
-            rows.push(AttemptRow { position: *offset, document });
+            rows.push(DeadRow { offset: *offset, document });
         }
         rows
     }
@@ -82,7 +84,7 @@ impl HistoryReader {
 impl KnownDead {
     /// The list that the index can give: all of it, or its front up to what was left out. `None`: it begins with what was
     /// left out.
-    fn list(self, query: &DeadQuery, is_asked_for: impl Fn(u64) -> bool) -> Option<DeadList> {
+    fn list(self, query: &DeadQuery, is_asked_for: impl Fn(EventOffset) -> bool) -> Option<DeadList> {
         let Self { mut dead, left_out } = self;
         // What is known for certain lies behind what was left out.
         if left_out.is_some_and(|out| query.ascending || query.start.is_some_and(|start| start <= out)) {
@@ -98,14 +100,14 @@ impl KnownDead {
 
 /// The failing deliveries at the front of an order.
 struct Front {
-    failing: BTreeMap<u64, Failing>,
+    failing: BTreeMap<EventOffset, Failing>,
     ascending: bool,
     /// The first offset in the order that is not in memory.
-    left_out: Option<u64>,
+    left_out: Option<EventOffset>,
 }
 
 impl Front {
-    fn note(&mut self, record: &Record, offset: u64, word: LastWord) {
+    fn note(&mut self, record: &Record<LedgerOffset>, offset: EventOffset, word: LastWord) {
         // Behind the first delivery that was left out, the list would have gaps. So it ends there, and the next
         // call begins there.
         if self.left_out.is_some_and(|out| if self.ascending { offset >= out } else { offset <= out }) {
@@ -127,11 +129,14 @@ mod tests {
 
     /// The offsets of a list from the index, and where it continues.
     fn listed(left_out: Option<u64>, ascending: bool, start: Option<u64>) -> Option<(Vec<u64>, Option<u64>)> {
-        let dead = [50, 60, 70].map(|offset| Dead { offset, attempt: offset * 2, died_us: 1 }).to_vec();
+        let (left_out, start) = (left_out.map(EventOffset), start.map(EventOffset));
+        let dead = [50, 60, 70]
+            .map(|offset| Dead { offset: EventOffset(offset), attempt: LedgerOffset(offset * 2), died_us: 1 })
+            .to_vec();
         let query = DeadQuery { hook: HookId(1), ascending, start };
         let begins = |offset| start.is_none_or(|s| if ascending { offset >= s } else { offset <= s });
         let list = KnownDead { dead, left_out }.list(&query, begins)?;
-        Some((list.dead.iter().map(|dead| dead.offset).collect(), list.next))
+        Some((list.dead.iter().map(|dead| dead.offset.0).collect(), list.next.map(|next| next.0)))
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::log::{ReadError, Record};
-use crate::model::{Dead, DeadLeft, Hook, HookId};
+use crate::model::{Dead, DeadLeft, EventOffset, Hook, HookId, LedgerOffset};
 use crate::queues::{LastWord, Logs};
 
 /// The reads of one step. Each has at most some thousand records, because a page waits for it.
@@ -40,36 +40,36 @@ pub(super) struct KnownDead {
     /// Oldest event first.
     pub(super) dead: Vec<Dead>,
     /// If some were left out: the last event of those. All later ones are known.
-    pub(super) left_out: Option<u64>,
+    pub(super) left_out: Option<EventOffset>,
 }
 
 /// What is known of one hook.
 #[derive(Debug, Default)]
 struct OfHook {
     /// The ledger's offset at which the hook began. A hook made again under its id begins later.
-    birth: u64,
+    birth: LedgerOffset,
     /// The records of the ledger below this offset have been read.
-    read_until: u64,
+    read_until: LedgerOffset,
     /// Whether everything up to some moment has been read once.
     was_complete: bool,
     /// The failing deliveries by the offsets of their events.
-    failing: BTreeMap<u64, Failing>,
+    failing: BTreeMap<EventOffset, Failing>,
     /// The last event whose failing delivery was left out.
-    left_out: Option<u64>,
+    left_out: Option<EventOffset>,
 }
 
 /// A failing delivery.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Failing {
     /// The ledger's offset of its last attempt.
-    pub(super) attempt: Option<u64>,
+    pub(super) attempt: Option<LedgerOffset>,
     /// When it died; `None` if it is not dead.
     pub(super) died_us: Option<u64>,
 }
 
 impl Failing {
     /// Takes note of what a record says about the delivery. False: it no longer fails.
-    pub(super) fn note(&mut self, record: &Record, word: LastWord) -> bool {
+    pub(super) fn note(&mut self, record: &Record<LedgerOffset>, word: LastWord) -> bool {
         if matches!(word, LastWord::Fine | LastWord::Expired) {
             return false;
         }
@@ -84,7 +84,7 @@ impl Failing {
     }
 
     /// The dead delivery of the event at this offset.
-    pub(super) fn dead(&self, offset: u64) -> Option<Dead> {
+    pub(super) fn dead(&self, offset: EventOffset) -> Option<Dead> {
         Some(Dead { offset, attempt: self.attempt?, died_us: self.died_us? })
     }
 }
@@ -168,7 +168,7 @@ impl Known {
         let (first, end) = (logs.ledger.first(), logs.ledger.end());
         self.of.retain(|id, _| logs.state.hook(*id).is_some());
         // Hooks that were read up to the same place are read together.
-        let mut behind: BTreeMap<u64, Vec<Arc<Hook>>> = BTreeMap::new();
+        let mut behind: BTreeMap<LedgerOffset, Vec<Arc<Hook>>> = BTreeMap::new();
         for hook in hooks {
             let of = self.of.entry(hook.id).or_default();
             let was_lost = of.left_out.is_some() && of.failing.is_empty();
@@ -208,7 +208,7 @@ impl Known {
         Ok(true)
     }
 
-    fn note(&mut self, hook: HookId, record: &Record, offset: u64, word: LastWord) {
+    fn note(&mut self, hook: HookId, record: &Record<LedgerOffset>, offset: EventOffset, word: LastWord) {
         let Some(of) = self.of.get_mut(&hook) else { return };
         let before = of.failing.len();
         if !of.failing.entry(offset).or_default().note(record, word) {
@@ -236,7 +236,7 @@ impl OfHook {
     }
 
     /// Drops the deliveries of events that retention has removed.
-    fn drop_before(&mut self, first: u64) {
+    fn drop_before(&mut self, first: EventOffset) {
         if self.failing.first_key_value().is_some_and(|(offset, _)| *offset < first) {
             self.failing = self.failing.split_off(&first);
         }
@@ -251,16 +251,16 @@ mod tests {
     #[test]
     fn the_oldest_deliveries_are_left_out_and_the_newest_of_those_is_known_until_retention_removes_it() {
         let mut of = OfHook::default();
-        of.failing.extend([10, 20, 30, 40].map(|offset| (offset, Failing::default())));
+        of.failing.extend([10, 20, 30, 40].map(|offset| (EventOffset(offset), Failing::default())));
         of.cut(2);
-        assert_eq!((of.failing.len(), of.left_out), (2, Some(20)));
+        assert_eq!((of.failing.len(), of.left_out), (2, Some(EventOffset(20))));
         // An old one fails again, and is left out again.
-        of.failing.insert(5, Failing::default());
+        of.failing.insert(EventOffset(5), Failing::default());
         of.cut(2);
-        assert_eq!((of.failing.len(), of.left_out), (2, Some(20)));
-        of.drop_before(20);
-        assert_eq!(of.left_out, Some(20));
-        of.drop_before(21);
+        assert_eq!((of.failing.len(), of.left_out), (2, Some(EventOffset(20))));
+        of.drop_before(EventOffset(20));
+        assert_eq!(of.left_out, Some(EventOffset(20)));
+        of.drop_before(EventOffset(21));
         assert_eq!((of.failing.len(), of.left_out), (2, None), "nothing is missing any more");
     }
 }

@@ -10,7 +10,7 @@ use super::damaged::{LEDGER_DAMAGED, unreadable};
 use super::reader::{HistoryReader, ROWS_BYTES};
 use super::revisions::Revisions;
 use crate::log::ReadError;
-use crate::model::{DeliveriesQuery, DeliveryId, EventDeliveries, Hook, HookId, fields_weight};
+use crate::model::{DeliveriesQuery, DeliveryId, EventDeliveries, EventOffset, Hook, HookId, fields_weight};
 use crate::queues::LedgerRecord;
 
 /// The most attempts of a delivery that a page of several deliveries shows, the newest ones.
@@ -47,7 +47,7 @@ impl HistoryReader {
     }
 
     /// The event's delivery to one hook. The hook may have been deleted.
-    pub(super) fn delivery(&self, hook: HookId, offset: u64) -> Result<EventDeliveries, ReadError> {
+    pub(super) fn delivery(&self, hook: HookId, offset: EventOffset) -> Result<EventDeliveries, ReadError> {
         let Courses { of, complete } = self.courses(self.logs.hook(hook), offset)?;
         let rows = of.values().map(|course| self.delivery_row(course, offset, 0));
         Ok(EventDeliveries { rows: rows.collect::<Result<_, _>>()?, complete, ..EventDeliveries::default() })
@@ -58,7 +58,7 @@ impl HistoryReader {
     pub(super) fn hook_at(
         &self,
         hook: HookId,
-        offset: u64,
+        offset: EventOffset,
         attempt: Option<u16>,
     ) -> Result<Option<Hook>, ReadError> {
         let of = self.courses(self.logs.hook(hook), offset)?.of;
@@ -80,7 +80,7 @@ impl HistoryReader {
     fn delivery_row(
         &self,
         course: &Course,
-        offset: u64,
+        offset: EventOffset,
         left_out: usize,
     ) -> Result<Map<String, Value>, ReadError> {
         let mut revisions = Revisions::default();

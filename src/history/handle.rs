@@ -7,9 +7,9 @@ use super::dead_index::DeadIndex;
 use super::reader::HistoryReader;
 use crate::log::ReadError;
 use crate::model::{
-    AccountId, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadLeft, DeadList, DeadQuery,
-    DeliveriesQuery, EventDeliveries, EventNewsPage, EventPage, EventQuery, EventRow, EventScope, Hook,
-    HookId, WaitingPage, WaitingPart, WaitingQuery,
+    AccountId, AttemptNewsPage, AttemptPage, AttemptQuery, Dead, DeadLeft, DeadList, DeadQuery, DeadRow,
+    DeliveriesQuery, EventDeliveries, EventNewsPage, EventOffset, EventPage, EventQuery, EventRow,
+    EventScope, Hook, HookId, LedgerOffset, WaitingPage, WaitingPart, WaitingQuery,
 };
 use crate::queues::{Logs, ReadingError, Readings};
 
@@ -47,7 +47,7 @@ impl History {
     /// The attempts of watched hooks that one bounded read finds, from an offset of the ledger on.
     pub async fn attempts_since(
         &self,
-        from: u64,
+        from: LedgerOffset,
         watched: impl Fn(AccountId, HookId) -> bool + Send + Sync + 'static,
     ) -> Result<AttemptNewsPage, ReadingError> {
         // One read for the clients of all accounts, so it takes no account's turn.
@@ -57,7 +57,7 @@ impl History {
     /// Events of these accounts (`None`: of all) from an offset of the log on: as many as a bounded reading finds.
     pub async fn events_since(
         &self,
-        from: u64,
+        from: EventOffset,
         accounts: Option<Vec<AccountId>>,
     ) -> Result<EventNewsPage, ReadingError> {
         self.blocking(move |reader| reader.event_news(from, accounts.as_deref())).await
@@ -74,7 +74,7 @@ impl History {
     pub async fn hook_at(
         &self,
         hook: HookId,
-        offset: u64,
+        offset: EventOffset,
         attempt: Option<u16>,
     ) -> Result<Option<Hook>, ReadingError> {
         self.blocking(move |reader| reader.hook_at(hook, offset, attempt)).await
@@ -93,7 +93,7 @@ impl History {
     }
 
     /// One event with its body.
-    pub async fn event(&self, offset: u64) -> Result<Option<EventRow>, ReadingError> {
+    pub async fn event(&self, offset: EventOffset) -> Result<Option<EventRow>, ReadingError> {
         // One record is read quickly, so it does not wait for the long reads of its account.
         self.blocking(move |reader| reader.event(offset)).await
     }
@@ -105,7 +105,7 @@ impl History {
     }
 
     /// The record of an event.
-    pub async fn record(&self, offset: u64) -> Result<Option<Bytes>, ReadingError> {
+    pub async fn record(&self, offset: EventOffset) -> Result<Option<Bytes>, ReadingError> {
         self.blocking(move |reader| Ok(reader.logs.events.get(offset)?.map(|record| record.payload))).await
     }
 
@@ -114,7 +114,7 @@ impl History {
         &self,
         account: AccountId,
         hook: HookId,
-        offset: u64,
+        offset: EventOffset,
     ) -> Result<EventDeliveries, ReadingError> {
         let _read = self.readings.account_read(account).await?;
         self.blocking(move |reader| reader.delivery(hook, offset)).await
@@ -171,7 +171,7 @@ impl History {
     }
 
     /// Rows for dead deliveries of a hook.
-    pub async fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Result<Vec<AttemptRow>, ReadingError> {
+    pub async fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Result<Vec<DeadRow>, ReadingError> {
         self.blocking(move |reader| Ok(reader.dead_rows(hook, &dead))).await
     }
 }

@@ -6,7 +6,7 @@ use super::attempts::result_of;
 use super::reader::HistoryReader;
 use crate::kazoo::{self, AttemptParts};
 use crate::log::{ReadError, Record};
-use crate::model::{AccountId, AttemptNews, AttemptNewsPage, DeliveryId, HookId, ReplayId};
+use crate::model::{AccountId, AttemptNews, AttemptNewsPage, DeliveryId, HookId, LedgerOffset, ReplayId};
 use crate::queues::{AttemptRecord, LedgerRecord, Outcome};
 
 const READ: usize = 512;
@@ -20,7 +20,11 @@ pub(super) type Watched<'a> = &'a (dyn Fn(AccountId, HookId) -> bool + Send + Sy
 
 impl HistoryReader {
     /// The attempts of watched hooks among a bounded number of ledger records, from an offset on.
-    pub(super) fn news(&self, from: u64, watched: Watched<'_>) -> Result<AttemptNewsPage, ReadError> {
+    pub(super) fn news(
+        &self,
+        from: LedgerOffset,
+        watched: Watched<'_>,
+    ) -> Result<AttemptNewsPage, ReadError> {
         let batch = self.logs.ledger.read(from, READ, READ_BYTES)?;
         let mut replays = HashMap::new();
         // Every record of the ledger is read once for all watching clients. Reading by tags would cost a read for
@@ -31,7 +35,7 @@ impl HistoryReader {
 
     fn news_of(
         &self,
-        record: &Record,
+        record: &Record<LedgerOffset>,
         replays: &mut HashMap<ReplayId, Option<HookId>>,
         watched: Watched<'_>,
     ) -> Option<AttemptNews> {

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::kazoo::AsSent;
-use crate::log::{Reader, Record};
-use crate::model::{Hook, HookId};
+use crate::log::{ReaderOf, Record};
+use crate::model::{Hook, HookId, LedgerOffset};
 use crate::queues::{AttemptRecord, LedgerRecord, revision_tag};
 
 /// The most revisions that one read examines, newest first. A hook that changes more often than this within an hour has
@@ -24,10 +24,10 @@ impl Revisions {
     /// The hook as it was when an attempt was made; `None` if that is no longer known.
     pub(super) fn as_sent(
         &mut self,
-        ledger: &Reader,
+        ledger: &ReaderOf<LedgerOffset>,
         hook: &Hook,
         attempt: &AttemptRecord,
-        record: &Record,
+        record: &Record<LedgerOffset>,
     ) -> Option<Arc<AsSent>> {
         let current = hook.generation();
         let Some(generation) = attempt.generation else {
@@ -45,7 +45,12 @@ impl Revisions {
 }
 
 /// Looks up a revision among the records before `before`, newest first.
-fn revision(ledger: &Reader, hook: &Hook, generation: u64, before: u64) -> Option<AsSent> {
+fn revision(
+    ledger: &ReaderOf<LedgerOffset>,
+    hook: &Hook,
+    generation: u64,
+    before: LedgerOffset,
+) -> Option<AsSent> {
     let mut before = before;
     for _ in 0..READS {
         let batch = ledger.read_tags_back(&[revision_tag(hook.id)], before, READ).ok()?;

@@ -10,8 +10,8 @@ use super::reader::{HistoryReader, ROWS_BYTES};
 use crate::kazoo;
 use crate::log::{ReadError, Record};
 use crate::model::{
-    AccountId, Event, EventFilter, EventNews, EventNewsPage, EventPage, EventQuery, EventRow, EventScope,
-    Source, fields_weight, gregorian_seconds,
+    AccountId, Event, EventFilter, EventNews, EventNewsPage, EventOffset, EventPage, EventQuery, EventRow,
+    EventScope, Source, fields_weight, gregorian_seconds,
 };
 
 /// The records of one read. They may be large.
@@ -36,7 +36,7 @@ impl HistoryReader {
         let (mut page, mut bytes) = (EventPage::default(), 0);
         let mut at = match (query.start, query.ascending) {
             (Some(start), true) => start.max(first),
-            (Some(start), false) => start.saturating_add(1).min(end),
+            (Some(start), false) => (start + 1).min(end),
             (None, true) => first,
             (None, false) => end,
         };
@@ -65,11 +65,11 @@ impl HistoryReader {
                 return Ok(page);
             }
         }
-        page.next = Some(if query.ascending { at } else { at.saturating_sub(1) });
+        page.next = Some(if query.ascending { at } else { at - 1 });
         Ok(page)
     }
 
-    fn found(&self, found: &Found<'_>, query: &EventQuery) -> Option<EventRow> {
+    fn found(&self, found: &Found<'_, EventOffset>, query: &EventQuery) -> Option<EventRow> {
         let record = match found {
             Found::Record(record) => record,
             Found::Damaged(offset) => return self.damaged(*offset, query),
@@ -89,7 +89,7 @@ impl HistoryReader {
     }
 
     /// The row of a damaged event. Left out with a filter, because it is unknown whether the event would pass.
-    fn damaged(&self, offset: u64, query: &EventQuery) -> Option<EventRow> {
+    fn damaged(&self, offset: EventOffset, query: &EventQuery) -> Option<EventRow> {
         let EventScope::Account(account) = query.scope else { return None };
         let is_asked_for = query.filter == EventFilter::default();
         let id = self.logs.state.settings().log_ids.event_id(offset).to_string();
@@ -101,7 +101,7 @@ impl HistoryReader {
     /// Events of these accounts (`None`: of all) from an offset on, among a bounded number of records.
     pub(super) fn event_news(
         &self,
-        from: u64,
+        from: EventOffset,
         accounts: Option<&[AccountId]>,
     ) -> Result<EventNewsPage, ReadError> {
         let log = &self.logs.events;
@@ -124,7 +124,7 @@ impl HistoryReader {
     }
 
     /// One event with its body; `None` if it was removed or does not exist yet.
-    pub(super) fn event(&self, offset: u64) -> Result<Option<EventRow>, ReadError> {
+    pub(super) fn event(&self, offset: EventOffset) -> Result<Option<EventRow>, ReadError> {
         let Some(record) = self.logs.events.get(offset)? else { return Ok(None) };
         let Ok(event) = Event::decode(&record.payload) else { return Ok(None) };
         let mut row = self.event_row(&record, &event);
@@ -132,7 +132,7 @@ impl HistoryReader {
         Ok(Some(row))
     }
 
-    fn event_row(&self, record: &Record, event: &Event<'_>) -> EventRow {
+    fn event_row(&self, record: &Record<EventOffset>, event: &Event<'_>) -> EventRow {
         let id = self.logs.state.settings().log_ids.event_id(record.offset);
         let mut document = Map::new();
         let mut put = |key: &str, value: Value| drop(document.insert(key.to_owned(), value));

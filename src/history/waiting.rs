@@ -9,7 +9,7 @@ use super::reader::HistoryReader;
 use crate::kazoo;
 use crate::log::{ReadError, Record};
 use crate::model::{
-    AccountId, DeliveryId, Event, Hook, WaitingDelivery, WaitingPage, WaitingPart, WaitingQuery,
+    AccountId, DeliveryId, Event, EventOffset, Hook, WaitingDelivery, WaitingPage, WaitingPart, WaitingQuery,
     WaitingState, gregorian_seconds,
 };
 use crate::queues::{in_reach, subject_hash};
@@ -22,15 +22,15 @@ impl HistoryReader {
     /// A page of a hook's deliveries that have not ended. `part` is what its queue says from the page's start on.
     pub(super) fn waiting(&self, query: &WaitingQuery, part: &WaitingPart) -> Result<WaitingPage, ReadError> {
         let Some(hook) = self.logs.state.hook(query.hook) else { return Ok(WaitingPage::default()) };
-        let mut found: BTreeMap<u64, WaitingDelivery> =
+        let mut found: BTreeMap<EventOffset, WaitingDelivery> =
             part.deliveries.iter().map(|delivery| (delivery.offset, *delivery)).collect();
         // The queue may have more in memory behind those.
         let known_until = if part.is_last {
-            u64::MAX
+            EventOffset::MAX
         } else {
-            found.keys().next_back().map_or(query.start, |last| last + 1)
+            found.keys().next_back().map_or(query.start, |last| *last + 1)
         };
-        let rest = part.rest_of.values().copied().fold(part.rest, u64::min).max(query.start);
+        let rest = part.rest_of.values().copied().fold(part.rest, EventOffset::min).max(query.start);
         let mut seen_until = self.logs.events.end();
         let mut page = WaitingPage::default();
         if rest < known_until {
@@ -62,7 +62,7 @@ impl HistoryReader {
         &self,
         hook: &Hook,
         part: &WaitingPart,
-        range: std::ops::Range<u64>,
+        range: std::ops::Range<EventOffset>,
         most: usize,
     ) -> Result<Rest, ReadError> {
         let tags = self.tags_in_reach(hook);
@@ -107,7 +107,7 @@ impl HistoryReader {
         &self,
         hook: &Hook,
         delivery: &WaitingDelivery,
-        record: &Record,
+        record: &Record<EventOffset>,
     ) -> Option<Map<String, Value>> {
         let event = Event::decode(&record.payload).ok()?;
         let id = self.logs.state.settings().log_ids.event_id(record.offset);
@@ -124,14 +124,14 @@ impl HistoryReader {
 /// Deliveries that wait and may not be in memory.
 struct Rest {
     /// The offsets of their events.
-    waiting: Vec<u64>,
+    waiting: Vec<EventOffset>,
     /// Everything up to this offset was examined.
-    until: u64,
+    until: EventOffset,
     /// The number of events that were examined.
     looked_at: usize,
 }
 
 /// A delivery that was not tried yet, as far as the queue knows.
-fn untouched(offset: u64) -> WaitingDelivery {
+fn untouched(offset: EventOffset) -> WaitingDelivery {
     WaitingDelivery { offset, state: WaitingState::Waiting, attempts: 0, next_try_us: None }
 }

@@ -13,7 +13,7 @@ use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::{Answer, Queues, Signed};
 use super::reply::Reply;
 use crate::kazoo::ATTEMPT_FIELDS;
-use crate::model::{AccountId, AttemptQuery, AttemptRow, GREGORIAN_OFFSET_S, HookId};
+use crate::model::{AccountId, AttemptQuery, AttemptRow, GREGORIAN_OFFSET_S, HookId, Offset};
 use crate::state::{Kind, owner};
 
 /// The fields of an event that contain its body.
@@ -119,8 +119,8 @@ impl Source for Attempts {
 }
 
 /// A key as text. The width is fixed because keys are compared as text.
-pub(super) fn key(position: u64) -> String {
-    format!("{position:020}")
+pub(super) fn key(position: impl Offset) -> String {
+    format!("{:020}", position.number())
 }
 
 /// The account that owns a hook. Works for deleted hooks too.

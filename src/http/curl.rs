@@ -10,7 +10,7 @@ use super::errors::ApiError;
 use super::event_filter::delivery_of;
 use super::reply::Reply;
 use crate::kazoo;
-use crate::model::{DeliveryId, SentRequest};
+use crate::model::{DeliveryId, NumberedAttempt, SentRequest};
 
 /// The largest body in a command. Every Linux accepts an argument of 128 KiB (`MAX_ARG_STRLEN`).
 const MOST_BODY: usize = 100 << 10;
@@ -34,7 +34,8 @@ pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply,
         Some(then) => kazoo::with_secrets_of(then, &now),
         None => ((*now).clone(), true),
     };
-    let request = call.api.tester.compose(Arc::new(sender), (delivery, attempt.unwrap_or(1)), &record);
+    let numbered = NumberedAttempt { delivery, number: attempt.unwrap_or(1) };
+    let request = call.api.tester.compose(Arc::new(sender), numbered, &record);
     let request = request.map_err(|reason| refused(&reason))?;
     if request.body.len() > MOST_BODY {
         return Err(refused("the body is too large for a command's argument"));

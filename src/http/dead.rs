@@ -16,7 +16,7 @@ use super::replays::{dry_run, rate, replay_row};
 use super::reply::Reply;
 use crate::kazoo::ATTEMPT_FIELDS;
 use crate::model::{
-    AttemptRow, Dead, DeadList, DeadQuery, DeliveryId, HookId, ReplayId, ReplayOnly, ReplayPoint,
+    Dead, DeadList, DeadQuery, DeadRow, DeliveryId, EventOffset, HookId, ReplayId, ReplayOnly, ReplayPoint,
     ReplayRequest, ReplayStatus, fields_weight,
 };
 use crate::state::random_id;
@@ -41,7 +41,7 @@ struct DeadOfHook {
 }
 
 impl DeadOfHook {
-    async fn some(&self, ask: &Ask) -> Result<(Vec<Dead>, Option<u64>), ApiError> {
+    async fn some(&self, ask: &Ask) -> Result<(Vec<Dead>, Option<EventOffset>), ApiError> {
         let start = ask.start()?;
         let mut known = self.known.lock().await;
         // Uses the list of the previous batch, unless it ends where this batch begins.
@@ -75,7 +75,7 @@ impl Source for DeadOfHook {
                 bytes += made.iter().map(|row| fields_weight(&row.document)).sum::<usize>();
                 rows.extend(made);
             }
-            let item = |row: AttemptRow| (key(row.position), Item::from(Value::Object(row.document)));
+            let item = |row: DeadRow| (key(row.offset), Item::from(Value::Object(row.document)));
             Ok(Batch { items: rows.into_iter().map(item).collect(), next: next.map(key) })
         })
     }
@@ -129,14 +129,14 @@ fn request(
     call: &Call<'_>,
     hook: HookId,
     only: ReplayOnly,
-    offsets: Vec<u64>,
+    offsets: Vec<EventOffset>,
     data: &Map<String, Value>,
 ) -> Result<ReplayRequest, ApiError> {
     Ok(ReplayRequest {
         id: ReplayId(random_id().0),
         hook,
         account: call.account()?.id,
-        from: ReplayPoint::Offset(0),
+        from: ReplayPoint::Offset(EventOffset::FIRST),
         until: None,
         only,
         offsets,

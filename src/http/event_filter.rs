@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
-use crate::model::{AccountId, DeliveryId, EventFilter, Family, HookId};
+use crate::model::{AccountId, DeliveryId, EventFilter, EventOffset, Family, HookId};
 
 /// The most values of one field.
 const MOST: usize = 100;
@@ -29,7 +29,7 @@ pub(super) fn filter(call: &Call<'_>) -> Result<EventFilter, ApiError> {
 }
 
 /// The offset of an event by its id; `None` if it is not an id of this log.
-pub(super) fn event_of(call: &Call<'_>, text: &str) -> Option<u64> {
+pub(super) fn event_of(call: &Call<'_>, text: &str) -> Option<EventOffset> {
     call.api.state.settings().log_ids.offset_of(text.parse().ok()?)
 }
 
@@ -74,7 +74,7 @@ pub(super) fn texts(call: &Call<'_>, field: &str) -> Result<Vec<String>, ApiErro
 }
 
 /// The offset of a hook's delivery, by the id of the delivery or of its event.
-pub(super) fn delivery_of(call: &Call<'_>, hook: HookId, text: &str) -> Option<u64> {
+pub(super) fn delivery_of(call: &Call<'_>, hook: HookId, text: &str) -> Option<EventOffset> {
     match text.parse::<DeliveryId>() {
         Ok(delivery) if delivery.hook == hook => event_of(call, &delivery.event.to_string()),
         Ok(_) => None,

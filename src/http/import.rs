@@ -10,7 +10,7 @@ use super::errors::ApiError;
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::Answer;
 use super::reply::Reply;
-use crate::model::AccountId;
+use crate::model::{AccountId, EventOffset};
 use crate::onboarding::{Begin, LogEnds, Odd, OddKind, Outcome, put};
 use crate::state::{Kind, Mirror, MirroredBy, State, TreeError, is_deleted};
 
@@ -40,7 +40,7 @@ impl Begin for Beginning<'_> {
         LogEnds { events: self.api.events.end(), ledger: self.api.queues.ledger_end() }
     }
 
-    fn first_waiting(&self, account: AccountId) -> Option<u64> {
+    fn first_waiting(&self, account: AccountId) -> Option<EventOffset> {
         self.api.queues.first_waiting(account)
     }
 }

@@ -78,7 +78,7 @@ mod tests;
 
 pub use api::{Api, Ports};
 pub use operator::{
-    BrokerSeen, Flow, Hour, LogStatus, ModeRefusal, ModeStart, ModeStatus, Operator, Retained, Setting,
+    BrokerSeen, Flow, Held, Hour, LogStatus, ModeRefusal, ModeStart, ModeStatus, Operator, Retained, Setting,
     Status, Visitor,
 };
 pub use options::{ApiOptions, KazooOwns, Profile};

@@ -7,7 +7,7 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::operator::{ModeRefusal, ModeStart, ModeStatus};
 use super::reply::Reply;
-use crate::model::{Mode, gregorian_seconds};
+use crate::model::{EventOffset, Mode, gregorian_seconds};
 
 /// `GET /admin/mode`
 pub(super) async fn read(call: &Call<'_>) -> Result<Reply, ApiError> {
@@ -27,7 +27,7 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Reply, ApiError> {
     })?;
     let (time, offset) = (number(call, "from")?, number(call, "from_offset")?);
     let start = match (time, offset) {
-        (_, Some(offset)) => ModeStart::Offset(offset),
+        (_, Some(offset)) => ModeStart::Offset(EventOffset(offset)),
         (Some(time), None) => ModeStart::TimeUs(unix_us(time)),
         (None, None) => ModeStart::Here,
     };
@@ -63,8 +63,8 @@ async fn status_reply(call: &Call<'_>, status: &ModeStatus) -> Result<Reply, Api
         "configured": status.configured.id(),
         "since": status.since_us.map(gregorian_seconds),
         "borders": borders.collect::<Vec<Value>>(),
-        "held_from_offset": status.held.map(|(from, _)| from),
-        "held_events": status.held.map_or(0, |(_, count)| count),
+        "held_from_offset": status.held.map(|held| held.from),
+        "held_events": status.held.map_or(0, |held| held.count),
         "waiting": survey.waiting(),
         "in_flight": survey.in_flight,
     })))

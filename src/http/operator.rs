@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::ports::Answer;
 use crate::amqp::BrokerStatus;
 use crate::log::{LogStats, SegmentRange};
-use crate::model::{Actor, Border, Mode};
+use crate::model::{Actor, Border, EventOffset, Mode};
 use crate::onboarding::sync::SyncStatus;
 use crate::queues::{Survey, UnknownCounts};
 
@@ -63,7 +63,7 @@ pub enum ModeStart {
     /// The next event; in a handover, the first one that waits.
     Here,
     /// The event at this offset.
-    Offset(u64),
+    Offset(EventOffset),
     /// The first event received at this time or later, in microseconds since 1970.
     TimeUs(u64),
 }
@@ -79,6 +79,15 @@ pub enum ModeRefusal {
     Unavailable(String),
 }
 
+/// The events that wait in a handover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The first of them.
+    pub from: EventOffset,
+    /// Their number.
+    pub count: u64,
+}
+
 /// The present mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModeStatus {
@@ -90,8 +99,8 @@ pub struct ModeStatus {
     pub since_us: Option<u64>,
     /// The offsets at which the owner of events changes.
     pub borders: Vec<Border>,
-    /// In a handover, the first event that waits for a decision, and the number of them.
-    pub held: Option<(u64, u64)>,
+    /// In a handover, the events that wait for a decision.
+    pub held: Option<Held>,
 }
 
 /// The flow of one minute.

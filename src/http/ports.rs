@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use crate::commands::CommandError;
 use crate::kazoo::Command;
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadLeft, DeadList, DeadQuery,
-    DeliveriesQuery, DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId,
-    Minute, Pulse, QueueStatus, Received, ReplayId, ReplayRequest, ReplayState, ReplayStatus, SentRequest,
-    Tested, TraceContext, WaitingPage, WaitingQuery,
+    AccountId, Actor, AttemptPage, AttemptQuery, Dead, DeadLeft, DeadList, DeadQuery, DeadRow,
+    DeliveriesQuery, EventDeliveries, EventId, EventOffset, EventPage, EventQuery, EventRow, Hook, HookId,
+    LedgerOffset, Minute, NumberedAttempt, Pulse, QueueStatus, Received, ReplayId, ReplayRequest,
+    ReplayState, ReplayStatus, SentRequest, Tested, TraceContext, WaitingPage, WaitingQuery,
 };
 use crate::state::LimitError;
 
@@ -40,9 +40,9 @@ pub enum ReplayError {
     #[error("range is empty: it ends at offset {until} and starts at {from}")]
     EmptyRange {
         /// The first offset.
-        from: u64,
+        from: EventOffset,
         /// The end of the range.
-        until: u64,
+        until: EventOffset,
     },
     /// The engine is ending, or its storage fails.
     #[error("queues are not available: {0}")]
@@ -66,10 +66,10 @@ pub enum AttemptsError {
 /// The queues of all hooks.
 pub trait Queues: Send + Sync {
     /// The end of the ledger. Everything sent to a hook created now is recorded after it.
-    fn ledger_end(&self) -> u64;
+    fn ledger_end(&self) -> LedgerOffset;
     /// The first event of an account that waits for the account to become known, if it arrived recently. A hook
     /// created now begins there.
-    fn first_waiting(&self, _account: AccountId) -> Option<u64> {
+    fn first_waiting(&self, _account: AccountId) -> Option<EventOffset> {
         None
     }
     /// The state of a hook's queue; `None` if it has none.
@@ -103,7 +103,7 @@ pub trait Queues: Send + Sync {
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>>;
     /// The record of an event; `None` if it is not in the log.
-    fn record(&self, offset: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>>;
+    fn record(&self, offset: EventOffset) -> Answer<'_, Result<Option<Bytes>, AttemptsError>>;
     /// Probes now a hook that was disabled because of failures; false if it has no probe.
     fn probe(&self, hook: HookId) -> Answer<'_, bool>;
     /// Forgets the recent failures of these hooks, which count towards disabling them; how many had some.
@@ -111,7 +111,7 @@ pub trait Queues: Send + Sync {
     /// A page of events that were found among a bounded number of examined ones.
     fn search(&self, query: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>>;
     /// One event with its body; `None` when it is not in the log.
-    fn event(&self, offset: u64) -> Answer<'_, Result<Option<EventRow>, AttemptsError>>;
+    fn event(&self, offset: EventOffset) -> Answer<'_, Result<Option<EventRow>, AttemptsError>>;
     /// A page of an event's deliveries to the account's own hooks.
     fn deliveries(&self, query: DeliveriesQuery) -> Answer<'_, Result<EventDeliveries, AttemptsError>>;
     /// The delivery of an event to one hook of the account.
@@ -119,14 +119,14 @@ pub trait Queues: Send + Sync {
         &self,
         account: AccountId,
         hook: HookId,
-        offset: u64,
+        offset: EventOffset,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>>;
     /// The hook as it was at an attempt of a delivery (the last one without a number), without secrets; `None`: that is not
     /// known any more.
     fn hook_at(
         &self,
         hook: HookId,
-        offset: u64,
+        offset: EventOffset,
         attempt: Option<u16>,
     ) -> Answer<'_, Result<Option<Hook>, AttemptsError>>;
     /// A page of a hook's deliveries that have not ended.
@@ -140,7 +140,7 @@ pub trait Queues: Send + Sync {
     /// A part of a hook's dead deliveries.
     fn dead(&self, query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>>;
     /// Rows for dead deliveries of a hook.
-    fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Answer<'_, Result<Vec<AttemptRow>, AttemptsError>>;
+    fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Answer<'_, Result<Vec<DeadRow>, AttemptsError>>;
     /// A page of attempts.
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>>;
 }
@@ -209,7 +209,7 @@ pub trait Events: Send + Sync {
         key: Option<RequestKey>,
     ) -> Answer<'_, Result<Vec<EventId>, SubmitError>>;
     /// The end of the events log on disk: the first offset that a new hook may receive.
-    fn end(&self) -> u64;
+    fn end(&self) -> EventOffset;
 }
 
 /// The present channels, and commands for them. An account reaches only channels in its own tree.
@@ -241,7 +241,7 @@ pub trait Tester: Send + Sync {
     fn compose(
         &self,
         hook: Arc<Hook>,
-        delivery: (DeliveryId, u16),
+        numbered: NumberedAttempt,
         record: &[u8],
     ) -> Result<SentRequest, String>;
     /// The signature of a request with the hook's present secrets, as far as they were valid then; `None`: it has none.

@@ -3,7 +3,7 @@
 use super::call::Call;
 use super::errors::ApiError;
 use super::reply::Reply;
-use crate::model::{HookId, QueueState, QueueStatus, gregorian_seconds, queue_row};
+use crate::model::{EventOffset, HookId, QueueState, QueueStatus, gregorian_seconds, queue_row};
 
 pub(super) async fn read(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
@@ -29,7 +29,7 @@ fn empty(call: &Call<'_>, hook: HookId) -> QueueStatus {
 }
 
 /// The queue of a hook that has received nothing yet.
-pub(super) fn nothing(end: u64, enabled: bool, paused: bool) -> QueueStatus {
+pub(super) fn nothing(end: EventOffset, enabled: bool, paused: bool) -> QueueStatus {
     QueueStatus {
         state: match (enabled, paused) {
             (false, _) => QueueState::Disabled,

@@ -9,7 +9,9 @@ use super::event_filter::{event_of, filter, not_listed};
 use super::list::List;
 use super::queue::moment;
 use super::reply::Reply;
-use crate::model::{HookId, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
+use crate::model::{
+    EventOffset, HookId, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
+};
 use crate::state::random_id;
 
 /// `POST …/webhooks/{H}/replay`: starts a replay from an offset, a time or an event on.
@@ -118,9 +120,10 @@ fn range(
             let details = json!({"message": "no event of this log has that id", "value": given});
             return Err(ApiError::field("event_id", "error", &details));
         };
-        let until = Some(ReplayPoint::Offset(offset.saturating_add(1)));
+        let until = Some(ReplayPoint::Offset(offset + 1));
         return Ok((ReplayPoint::Offset(offset), until));
     }
+    let at = |offset| ReplayPoint::Offset(EventOffset(offset));
     let (from_offset, until_offset) = (number(data, "from_offset")?, number(data, "until_offset")?);
     let (from_s, to_s) = (seconds(call, "created_from")?, seconds(call, "created_to")?);
     if let (Some(from), Some(to)) = (from_s, to_s)
@@ -130,15 +133,15 @@ fn range(
         let details = json!({"message": message, "cause": from});
         return Err(ApiError::field("created_from", "date_range", &details));
     }
-    let from = from_offset.map(ReplayPoint::Offset).or(from_s.map(|s| ReplayPoint::TimeUs(unix_us(s))));
+    let from = from_offset.map(at).or(from_s.map(|s| ReplayPoint::TimeUs(unix_us(s))));
     // Failed deliveries can be requested without a range; all events cannot.
     let from = match (from, only) {
         (Some(from), _) => from,
-        (None, ReplayOnly::Failed | ReplayOnly::Dead) => ReplayPoint::Offset(0),
+        (None, ReplayOnly::Failed | ReplayOnly::Dead) => ReplayPoint::Offset(EventOffset::FIRST),
         (None, ReplayOnly::All | ReplayOnly::Chosen) => return Err(ApiError::missing("from_offset")),
     };
     let last_second = to_s.map(|s| ReplayPoint::TimeUs(unix_us(s.saturating_add(1))));
-    Ok((from, until_offset.map(ReplayPoint::Offset).or(last_second)))
+    Ok((from, until_offset.map(at).or(last_second)))
 }
 
 fn number(data: &Map<String, Value>, field: &str) -> Result<Option<u64>, ApiError> {

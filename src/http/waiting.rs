@@ -11,7 +11,7 @@ use super::errors::ApiError;
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::{Answer, Queues};
 use super::reply::Reply;
-use crate::model::{AccountId, HookId, WaitingQuery};
+use crate::model::{AccountId, EventOffset, HookId, WaitingQuery};
 
 const FIELDS: [&str; 8] =
     ["delivery_id", "event_id", "event_name", "subject", "received", "state", "attempts", "next_try_at"];
@@ -24,6 +24,11 @@ pub(super) async fn list(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError>
     List::of(call)?
         .answer(WaitingOfHook { queues, account, hook, looked_at: AtomicUsize::new(0), most })
         .await
+}
+
+/// The number of an offset counted from the end of all, or of one that was counted so from the beginning.
+fn mirrored(offset: EventOffset) -> EventOffset {
+    EventOffset(EventOffset::MAX.since(offset))
 }
 
 /// A hook's deliveries that have not ended. The keys fall while the offsets rise, so that a list begins with the oldest.
@@ -43,12 +48,12 @@ impl Source for WaitingOfHook {
                 let message = "this list is ordered by age alone: the oldest event comes first";
                 return Err(ApiError::field("ascending", "error", &json!({"message": message})));
             }
-            let start = ask.start::<u64>()?.map_or(0, |key| u64::MAX - key);
+            let start = ask.start()?.map_or(EventOffset::FIRST, mirrored);
             let query = WaitingQuery { hook: self.hook, start, limit: ask.most };
             let page = self.queues.waiting(self.account, query).await?;
             self.looked_at.fetch_add(page.looked_at, Ordering::Relaxed);
-            let item = |(offset, row)| (key(u64::MAX - offset), Item::from(Value::Object(row)));
-            let next = page.next.map(|offset| key(u64::MAX - offset));
+            let item = |(offset, row)| (key(mirrored(offset)), Item::from(Value::Object(row)));
+            let next = page.next.map(|offset| key(mirrored(offset)));
             Ok(Batch { items: page.rows.into_iter().map(item).collect(), next })
         })
     }

@@ -12,8 +12,8 @@ use super::keys::Requests;
 use super::prepare::{self, FromHttp, Incoming, NotUnderstood, Prepared};
 use super::windows::{KnownCall, SeenMessage, Windows};
 use crate::kazoo::Facts;
-use crate::log::{AppendError, Appender, NewRecord, ReadError, Reader, Synced};
-use crate::model::{AccountId, Clock, Source};
+use crate::log::{AppendError, Appender, NewRecord, ReadError, ReaderOf, Synced};
+use crate::model::{AccountId, Clock, EventOffset, Source};
 
 /// The limits of ingest.
 #[derive(Debug, Clone)]
@@ -154,7 +154,7 @@ impl Ingest {
     /// Creates the way into the log behind `appender`. Blocks: reads the end of the log to restore the windows.
     pub fn new(
         appender: Appender,
-        reader: &Reader,
+        reader: &ReaderOf<EventOffset>,
         clock: Clock,
         options: &IngestOptions,
     ) -> Result<Self, ReadError> {
@@ -230,7 +230,7 @@ impl Ingest {
     }
 
     /// Appends all prepared events or none. Returns their offsets after they are on disk.
-    pub async fn append(&self, prepared: Vec<Prepared>) -> Result<Range<u64>, SubmitError> {
+    pub async fn append(&self, prepared: Vec<Prepared>) -> Result<Range<EventOffset>, SubmitError> {
         let records: Vec<NewRecord> = prepared.into_iter().map(|p| p.record).collect();
         // A request that is larger than the whole limit needs all permits: it is accepted while nothing else
         // waits.
@@ -244,11 +244,15 @@ impl Ingest {
         };
         let counts = &self.0.counts;
         if appended.is_ok() { &counts.http_taken } else { &counts.http_refused }.add(count);
-        appended
+        appended.map(|Range { start, end }| EventOffset(start)..EventOffset(end))
     }
 
     /// Prepares and appends all events of an HTTP client, or none.
-    pub async fn submit(&self, bodies: Vec<Bytes>, default: AccountId) -> Result<Range<u64>, SubmitError> {
+    pub async fn submit(
+        &self,
+        bodies: Vec<Bytes>,
+        default: AccountId,
+    ) -> Result<Range<EventOffset>, SubmitError> {
         let bodies = bodies.into_iter().enumerate();
         let prepared: Result<Vec<_>, _> =
             bodies.map(|(index, body)| self.prepare_http(FromHttp::new(index, body, default))).collect();

@@ -6,7 +6,7 @@ use super::super::windows::TAIL_RECORDS;
 use super::*;
 use crate::disk::OsDisk;
 use crate::log::{self, OpenedLog};
-use crate::model::{AccountId, Event};
+use crate::model::{AccountId, Event, EventOffset};
 use crate::tasks::Stop;
 
 const OURS: AccountId = AccountId(0xa1);
@@ -16,7 +16,7 @@ const THEIRS: AccountId = AccountId(0xb2);
 struct Store {
     _dir: tempfile::TempDir,
     appender: Appender,
-    reader: Reader,
+    reader: ReaderOf<EventOffset>,
 }
 
 impl Store {
@@ -25,7 +25,7 @@ impl Store {
         let opened = log::open(Arc::new(OsDisk), dir.path(), log::LogOptions::default(), Clock::system());
         let OpenedLog { writer, appender, reader, .. } = opened.unwrap();
         std::thread::spawn(move || writer.run(Stop::new()));
-        Self { _dir: dir, appender, reader }
+        Self { _dir: dir, appender, reader: ReaderOf::new(reader) }
     }
 
     fn ingest(&self, options: &IngestOptions) -> Ingest {
@@ -150,8 +150,8 @@ async fn events_of_an_http_client_are_in_the_log_at_the_answered_offsets() {
     let store = Store::new();
     let ingest = store.ingest(&IngestOptions::default());
     let bodies = vec![body("CHANNEL_CREATE", "c", "1", None), body("CHANNEL_DESTROY", "c", "2", Some(OURS))];
-    assert_eq!(ingest.submit(bodies.clone(), THEIRS).await.unwrap(), 0..2);
-    let records = store.reader.read(0, 10, 1 << 20).unwrap().records;
+    assert_eq!(ingest.submit(bodies.clone(), THEIRS).await.unwrap(), EventOffset(0)..EventOffset(2));
+    let records = store.reader.read(EventOffset::FIRST, 10, 1 << 20).unwrap().records;
     let events: Vec<Event<'_>> = records.iter().map(|r| Event::decode(&r.payload).unwrap()).collect();
     assert_eq!((events[0].source, events[0].account), (Source::Http, Some(THEIRS)));
     assert_eq!((events[1].body, events[1].account), (&bodies[1][..], Some(OURS)));
@@ -167,7 +167,7 @@ async fn a_request_with_one_bad_event_is_refused_whole() {
     let large = body("CHANNEL_CREATE", &"c".repeat(500), "1", None);
     let refused = ingest.submit(vec![good, large], OURS).await.unwrap_err();
     assert!(matches!(refused, SubmitError::TooLarge { index: 1, max: 500, .. }), "{refused}");
-    assert_eq!(store.reader.end(), 0);
+    assert_eq!(store.reader.end(), EventOffset::FIRST);
 }
 
 #[tokio::test]
@@ -176,6 +176,7 @@ async fn a_request_beyond_the_bytes_that_may_wait_is_refused_as_busy() {
     let opened =
         log::open(Arc::new(OsDisk), dir.path(), log::LogOptions::default(), Clock::system()).unwrap();
     let OpenedLog { writer, appender, reader, .. } = opened;
+    let reader = ReaderOf::new(reader);
     let options = IngestOptions { max_waiting_bytes: 400, ..IngestOptions::default() };
     let ingest = Ingest::new(appender, &reader, Clock::system(), &options).unwrap();
     // The writer does not run yet: the first request waits.
@@ -184,8 +185,8 @@ async fn a_request_beyond_the_bytes_that_may_wait_is_refused_as_busy() {
     assert!(futures_util::poll!(first.as_mut()).is_pending());
     assert_eq!(ingest.submit(event(), OURS).await, Err(SubmitError::Busy));
     std::thread::spawn(move || writer.run(Stop::new()));
-    assert_eq!(first.await, Ok(0..1));
-    assert_eq!(ingest.submit(event(), OURS).await, Ok(1..2));
+    assert_eq!(first.await, Ok(EventOffset(0)..EventOffset(1)));
+    assert_eq!(ingest.submit(event(), OURS).await, Ok(EventOffset(1)..EventOffset(2)));
 }
 
 #[tokio::test]

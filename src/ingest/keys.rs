@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::handle::Tenants;
-use crate::model::{AccountId, Clock, HandedIn};
+use crate::model::{AccountId, Clock, EventOffset, HandedIn};
 
 /// The most keys of one account.
 const OF_ACCOUNT: usize = 1024;
@@ -44,7 +44,7 @@ pub enum KeyError {
 struct UsedKey {
     digest: [u8; 32],
     /// `None` while the events are not on disk.
-    offsets: Option<Range<u64>>,
+    offsets: Option<Range<EventOffset>>,
     at_us: u64,
 }
 
@@ -84,13 +84,13 @@ impl Requests {
 
     /// Begins a request. Returns the offsets of the first request with this key, or `None` when this request is the
     /// first; then the caller must call [`Self::end`].
-    pub fn begin(&self, request: &RequestKey) -> Result<Option<Range<u64>>, KeyError> {
+    pub fn begin(&self, request: &RequestKey) -> Result<Option<Range<EventOffset>>, KeyError> {
         let tenant = self.tenants.of(request.account);
         self.keys().begin(tenant, request, self.clock.now_us())
     }
 
     /// Ends a request that was begun: its events are on disk at `offsets`, or (`None`) it was refused.
-    pub fn end(&self, request: &RequestKey, offsets: Option<Range<u64>>) {
+    pub fn end(&self, request: &RequestKey, offsets: Option<Range<EventOffset>>) {
         match offsets {
             Some(offsets) => self.keys().done(request, offsets),
             None => self.keys().given_up(request),
@@ -98,7 +98,7 @@ impl Requests {
     }
 
     /// Learns a key from the log, from the first event of its request.
-    pub(super) fn learn(&self, handed_in: &HandedIn<'_>, first: u64, at_us: u64) {
+    pub(super) fn learn(&self, handed_in: &HandedIn<'_>, first: EventOffset, at_us: u64) {
         let tenant = self.tenants.of(handed_in.account);
         self.keys().learn(tenant, handed_in, first, at_us);
     }
@@ -133,7 +133,7 @@ impl Keys {
         tenant: AccountId,
         request: &RequestKey,
         now_us: u64,
-    ) -> Result<Option<Range<u64>>, KeyError> {
+    ) -> Result<Option<Range<EventOffset>>, KeyError> {
         self.forget_late(request.account, now_us);
         // After the expired keys were dropped, so that a key older than a day begins a new request.
         let known = self.of(request.account).and_then(|of| of.known.get(&request.key));
@@ -151,7 +151,7 @@ impl Keys {
     }
 
     /// The events of the first request are on disk.
-    fn done(&mut self, request: &RequestKey, offsets: Range<u64>) {
+    fn done(&mut self, request: &RequestKey, offsets: Range<EventOffset>) {
         self.change(request.account, |of| {
             if let Some(known) = of.known.get_mut(&request.key) {
                 known.offsets = Some(offsets);
@@ -165,7 +165,7 @@ impl Keys {
     }
 
     /// Learns a key from the log, from the first event of its request.
-    fn learn(&mut self, tenant: AccountId, handed_in: &HandedIn<'_>, first: u64, at_us: u64) {
+    fn learn(&mut self, tenant: AccountId, handed_in: &HandedIn<'_>, first: EventOffset, at_us: u64) {
         let offsets = Some(first..first + u64::from(handed_in.count));
         let known = UsedKey { digest: handed_in.digest, offsets, at_us };
         self.put(tenant, handed_in.account, handed_in.key, known);
@@ -247,8 +247,8 @@ mod tests {
         let first = request(1, "k", 1);
         assert_eq!(keys.begin(AccountId(1), &first, 5), Ok(None));
         assert_eq!(keys.begin(AccountId(1), &first, 6), Err(KeyError::UnderWay));
-        keys.done(&first, 7..9);
-        assert_eq!(keys.begin(AccountId(1), &first, 6), Ok(Some(7..9)));
+        keys.done(&first, EventOffset(7)..EventOffset(9));
+        assert_eq!(keys.begin(AccountId(1), &first, 6), Ok(Some(EventOffset(7)..EventOffset(9))));
         assert_eq!(keys.begin(AccountId(1), &request(1, "k", 2), 6), Err(KeyError::OtherEvents));
         assert_eq!(
             keys.begin(AccountId(2), &request(2, "k", 2), 6),
@@ -271,14 +271,17 @@ mod tests {
     fn an_account_with_too_many_keys_loses_its_own_oldest() {
         let mut keys = Keys::default();
         assert_eq!(keys.begin(AccountId(2), &request(2, "mine", 1), 1), Ok(None));
-        keys.done(&request(2, "mine", 1), 0..1);
+        keys.done(&request(2, "mine", 1), EventOffset(0)..EventOffset(1));
         for n in 0..OF_ACCOUNT * 2 {
             let one = request(1, &n.to_string(), 1);
             assert_eq!(keys.begin(AccountId(1), &one, 2), Ok(None));
-            keys.done(&one, 0..1);
+            keys.done(&one, EventOffset(0)..EventOffset(1));
         }
         assert_eq!(keys.count, OF_ACCOUNT + 1);
-        assert_eq!(keys.begin(AccountId(2), &request(2, "mine", 1), 3), Ok(Some(0..1)));
+        assert_eq!(
+            keys.begin(AccountId(2), &request(2, "mine", 1), 3),
+            Ok(Some(EventOffset(0)..EventOffset(1)))
+        );
         assert_eq!(keys.begin(AccountId(1), &request(1, "0", 1), 3), Ok(None));
     }
 
@@ -288,18 +291,22 @@ mod tests {
         let mine: Vec<RequestKey> = (0..100).map(|n| request(2, &n.to_string(), 1)).collect();
         for one in &mine {
             assert_eq!(keys.begin(AccountId(2), one, 1), Ok(None));
-            keys.done(one, 0..1);
+            keys.done(one, EventOffset(0)..EventOffset(1));
         }
         for account in 10..10 + OF_ALL as u128 / 8 {
             for n in 0..8 {
                 let one = request(account, &n.to_string(), 1);
                 assert_eq!(keys.begin(AccountId(1), &one, 2), Ok(None));
-                keys.done(&one, 0..1);
+                keys.done(&one, EventOffset(0)..EventOffset(1));
             }
         }
         assert_eq!(keys.count, OF_ALL);
         for one in &mine {
-            assert_eq!(keys.begin(AccountId(2), one, 3), Ok(Some(0..1)), "another tenant's keys stay");
+            assert_eq!(
+                keys.begin(AccountId(2), one, 3),
+                Ok(Some(EventOffset(0)..EventOffset(1))),
+                "another tenant's keys stay"
+            );
         }
         assert_eq!(keys.tenants.values().map(|of| of.count).sum::<usize>(), keys.count);
     }

@@ -6,8 +6,8 @@ use super::keys::Requests;
 use super::prepare::Incoming;
 use super::window::Window;
 use crate::kazoo::Facts;
-use crate::log::{ReadError, Reader};
-use crate::model::{AccountId, Event, Origin, Source};
+use crate::log::{ReadError, ReaderOf};
+use crate::model::{AccountId, Event, EventOffset, Origin, Source};
 
 /// The category of KAZOO's events of a call leg. Their subject is the call.
 const CALL_EVENT: &str = "call_event";
@@ -59,12 +59,12 @@ impl Windows {
 
     pub(super) fn rebuild(
         &mut self,
-        reader: &Reader,
+        reader: &ReaderOf<EventOffset>,
         window: usize,
         requests: &Requests,
     ) -> Result<(), ReadError> {
         let end = reader.end();
-        let mut from = end.saturating_sub(u64::try_from(window).unwrap_or(u64::MAX)).max(reader.first());
+        let mut from = (end - u64::try_from(window).unwrap_or(u64::MAX)).max(reader.first());
         while from < end {
             let batch = reader.read(from, TAIL_RECORDS, TAIL_BYTES)?;
             for record in &batch.records {

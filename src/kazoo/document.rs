@@ -9,8 +9,8 @@ use super::Object;
 use super::extensions::sent_headers;
 use super::lenient::Text;
 use crate::model::{
-    AccountId, Birth, Family, Format, Hook, HookId, HookRetry, Ordering, Resume, Secret, Success, Trigger,
-    Verb,
+    AccountId, Birth, EventOffset, Family, Format, Hook, HookId, HookRetry, LedgerOffset, Ordering, Resume,
+    Secret, Success, Trigger, Verb,
 };
 
 /// Stands for a secret in the API.
@@ -77,10 +77,10 @@ pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
             .filter(|n| *n > 0),
         paused: text(doc, "pvt_paused").flag().unwrap_or(false),
         resume: if text(doc, "resume").get() == Some("held") { Resume::Held } else { Resume::Now },
-        start_offset: unsigned(doc, "pvt_start_offset").unwrap_or(0),
+        start_offset: EventOffset(unsigned(doc, "pvt_start_offset").unwrap_or(0)),
         birth: Birth {
-            ledger: unsigned(doc, "pvt_birth_ledger").unwrap_or(0),
-            events: unsigned(doc, "pvt_birth_events").unwrap_or(0),
+            ledger: LedgerOffset(unsigned(doc, "pvt_birth_ledger").unwrap_or(0)),
+            events: EventOffset(unsigned(doc, "pvt_birth_events").unwrap_or(0)),
             is_late: text(doc, "pvt_birth_late").flag().unwrap_or(false),
         },
         one_shot: false,

@@ -24,7 +24,7 @@ fn a_minimal_document_gets_defaults() {
         (2, true, false, true)
     );
     assert_eq!((hook.ordering, hook.success, hook.resume), (Ordering::Subject, Success::Kazoo, Resume::Now));
-    assert_eq!((hook.start_offset, hook.custom_data, hook.secrets.len()), (0, None, 0));
+    assert_eq!((hook.start_offset, hook.custom_data, hook.secrets.len()), (EventOffset::FIRST, None, 0));
 }
 
 #[test]
@@ -56,7 +56,10 @@ fn documents_of_every_age_are_read() {
         (Some(30), Some(500), None)
     );
     assert_eq!((hook.success, hook.resume, hook.ordering), (Success::Any2xx, Resume::Held, Ordering::Hook));
-    assert_eq!((hook.timeout_ms, hook.max_in_flight, hook.start_offset), (Some(900), Some(3), 77));
+    assert_eq!(
+        (hook.timeout_ms, hook.max_in_flight, hook.start_offset),
+        (Some(900), Some(3), EventOffset(77))
+    );
     assert_eq!((hook.rate_limit_per_s, hook.paused), (Some(7), true));
     let deleted = hook_from_document(&document(&json!({"pvt_deleted": true}))).unwrap();
     assert!(!deleted.enabled);

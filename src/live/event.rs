@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::kazoo::{Pattern, Topic, live_data, stored_text};
 use crate::log::Record;
-use crate::model::{AccountId, Event, LogIds};
+use crate::model::{AccountId, Event, EventOffset, LogIds};
 
 /// Approximate memory of an event beside its bytes.
 const OVERHEAD: usize = 512;
@@ -15,7 +15,7 @@ const OVERHEAD: usize = 512;
 /// An event to which clients can subscribe.
 #[derive(Debug)]
 pub(super) struct LiveEvent {
-    pub(super) offset: u64,
+    pub(super) offset: EventOffset,
     /// Time of logging, microseconds since 1970.
     pub(super) time_us: u64,
     pub(super) account: Option<AccountId>,
@@ -39,7 +39,10 @@ struct First {
 
 impl LiveEvent {
     /// The event of a record, if clients can subscribe to it and `wanted` accepts its account.
-    pub(super) fn of(record: &Record, wanted: impl Fn(Option<AccountId>) -> bool) -> Option<Self> {
+    pub(super) fn of(
+        record: &Record<EventOffset>,
+        wanted: impl Fn(Option<AccountId>) -> bool,
+    ) -> Option<Self> {
         let event = Event::decode(&record.payload).ok()?;
         if !wanted(event.account) {
             return None;
@@ -95,7 +98,7 @@ impl LiveEvent {
         let data = match stored_text(&event).and_then(|text| live_data(&text)) {
             Ok(data) => data,
             Err(error) => {
-                tracing::debug!(offset = self.offset, %error, "an unreadable event is not sent to sessions");
+                tracing::debug!(offset = self.offset.0, %error, "an unreadable event is not sent to sessions");
                 return None;
             }
         };
@@ -137,7 +140,7 @@ pub(super) mod tests {
         LiveEvent::of(&record(account, offset, name, body), |_| true).unwrap()
     }
 
-    fn record(account: u128, offset: u64, name: &str, body: &[u8]) -> Record {
+    fn record(account: u128, offset: u64, name: &str, body: &[u8]) -> Record<EventOffset> {
         let event = Event {
             source: Source::Http,
             encoding: Encoding::Plain,
@@ -158,7 +161,13 @@ pub(super) mod tests {
             handed_in: None,
             body,
         };
-        Record { offset, time_us: 0, tag: event.tag(), flags: 0, payload: event.encode().into() }
+        Record {
+            offset: EventOffset(offset),
+            time_us: 0,
+            tag: event.tag(),
+            flags: 0,
+            payload: event.encode().into(),
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::event::LiveEvent;
 use super::interest::{Bell, Interest};
 use super::ring::EventRing;
 use super::subscriptions::Reach;
-use crate::log::{ReadError, Reader};
+use crate::log::{ReadError, ReaderOf};
+use crate::model::EventOffset;
 use crate::tasks::{Beat, Stop, Tasks};
 
 const READ_RECORDS: usize = 512;
@@ -26,12 +27,12 @@ pub(super) struct Shared {
     interest: Mutex<Interest>,
     /// Notified when a session may want an event.
     wanted: Notify,
-    log: Reader,
+    log: ReaderOf<EventOffset>,
 }
 
 impl Shared {
     /// Starts at the log's end, without any session.
-    pub(super) fn new(shared_bytes: usize, log: Reader) -> Self {
+    pub(super) fn new(shared_bytes: usize, log: ReaderOf<EventOffset>) -> Self {
         let ring = RwLock::new(EventRing::new(shared_bytes, log.end()));
         Self { ring, interest: Mutex::default(), wanted: Notify::new(), log }
     }
@@ -51,7 +52,12 @@ impl Shared {
 
     /// Replaces the accounts whose events a session wants. The ring has all of these events from the returned offset
     /// on.
-    pub(super) fn change(&self, bell: &Arc<Bell>, from: &BTreeSet<Reach>, to: &BTreeSet<Reach>) -> u64 {
+    pub(super) fn change(
+        &self,
+        bell: &Arc<Bell>,
+        from: &BTreeSet<Reach>,
+        to: &BTreeSet<Reach>,
+    ) -> EventOffset {
         // The lock on `interest` keeps the feed from adding a batch in between, so the ring's end read here is
         // exactly where the new interest starts to count.
         let mut interest = self.interest();
@@ -74,7 +80,7 @@ impl Shared {
 
     /// The offset for which a session's bell was rung, and the end of the ring. Both are read under one lock, so that
     /// no batch comes in between.
-    pub(super) fn take_bell(&self, bell: &Bell) -> (Option<u64>, u64) {
+    pub(super) fn take_bell(&self, bell: &Bell) -> (Option<EventOffset>, EventOffset) {
         let _interest = self.interest();
         (bell.take(), self.recent().end())
     }
@@ -127,7 +133,7 @@ impl Feed {
             let is_over = loop {
                 tokio::select! {
                     // An error means that the log has ended.
-                    changed = end.wait_for(|end| *end > at) => break changed.is_err(),
+                    changed = end.wait_for(|end| EventOffset(*end) > at) => break changed.is_err(),
                     () = self.beat.given() => {}
                     () = stop.cancelled() => break true,
                 }

@@ -14,8 +14,8 @@ use super::event::LiveEvent;
 use super::feed::Shared;
 use super::interest::Bell;
 use super::subscriptions::{Behind, Reach, Subscriptions};
-use crate::log::{ReadError, Reader};
-use crate::model::{AccountId, LogIds};
+use crate::log::{ReadError, ReaderOf};
+use crate::model::{AccountId, EventOffset, LogIds};
 use crate::tasks::Tasks;
 
 const READ_RECORDS: usize = 256;
@@ -24,7 +24,7 @@ const READ_RECORDS: usize = 256;
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub(super) shared: Arc<Shared>,
-    pub(super) log: Reader,
+    pub(super) log: ReaderOf<EventOffset>,
     pub(super) log_ids: Arc<LogIds>,
     pub(super) tasks: Tasks,
     /// Permits for concurrent reads of the log by all sessions together.
@@ -42,7 +42,7 @@ pub(super) struct Follower {
     /// `Subscriptions::changes` at the last call of `follow`.
     changes: u64,
     /// The ring has all events of `reaches` from this offset on.
-    covered_from: u64,
+    covered_from: EventOffset,
     /// The session has seen everything up to the ring's end. Newer events ring the bell.
     caught_up: bool,
     /// There is nothing to do until the bell rings.
@@ -71,7 +71,7 @@ impl Follower {
             bell,
             reaches: BTreeSet::new(),
             changes: 0,
-            covered_from: 0,
+            covered_from: EventOffset::FIRST,
             caught_up: false,
             is_idle: true,
         }
@@ -198,7 +198,11 @@ impl Drop for Follower {
 }
 
 /// Reads the log for bindings that are behind: only the records of their accounts, through the tag index.
-fn read(log: &Reader, behind: &Behind, bytes: usize) -> Result<(Vec<Arc<LiveEvent>>, u64), ReadError> {
+fn read(
+    log: &ReaderOf<EventOffset>,
+    behind: &Behind,
+    bytes: usize,
+) -> Result<(Vec<Arc<LiveEvent>>, EventOffset), ReadError> {
     let until = behind.until.unwrap_or_else(|| log.end());
     let batch = if behind.reaches.contains(&Reach::All) {
         log.read(behind.from, READ_RECORDS, bytes)?

@@ -14,7 +14,7 @@ use super::options::LiveOptions;
 use super::protocol::{Accounts, Caller, Protocol};
 use super::subscriptions::StartPosition;
 use crate::auth::Role;
-use crate::model::{AccountId, LogIds};
+use crate::model::{AccountId, EventOffset, LogIds};
 
 const BINDINGS: usize = 50;
 
@@ -47,9 +47,10 @@ pub fn frames(data: &[u8]) {
                     let caller = Caller { account: AccountId(1), role: Role::Admin, token, expires_s: 1000 };
                     protocol.verified(unverified, Ok(caller), &Everybody)
                 }
-                Effect::Locate(wanted) => {
-                    protocol.located(wanted, Ok(StartPosition { from: 5, live_from: 5, since_us: 0 }))
-                }
+                Effect::Locate(wanted) => protocol.located(
+                    wanted,
+                    Ok(StartPosition { from: EventOffset(5), live_from: EventOffset(5), since_us: 0 }),
+                ),
                 Effect::Command(_, asked) => protocol.commanded(&asked, Ok(())),
             };
         };

@@ -19,8 +19,8 @@ use super::sessions::{NoSeat, Sessions};
 use super::socket::Socket;
 use super::upgrade::{Refused, UpgradeRequest, switching};
 use crate::auth::{self, Auth, Purpose, Role, TokenBasis, TokenError};
-use crate::log::Reader;
-use crate::model::{AccountId, Clock};
+use crate::log::ReaderOf;
+use crate::model::{AccountId, Clock, EventOffset};
 use crate::state::{IndexError, State, random_id};
 use crate::tasks::{Pulse, Stop, Tasks, pulse};
 
@@ -72,7 +72,7 @@ impl Live {
     #[must_use]
     pub fn new(
         parts: Parts,
-        log: Reader,
+        log: ReaderOf<EventOffset>,
         clock: Clock,
         tasks: Tasks,
         options: LiveOptions,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use super::subscriptions::Reach;
-use crate::model::AccountId;
+use crate::model::{AccountId, EventOffset};
 
 const NOTHING: u64 = u64::MAX;
 
@@ -24,10 +24,10 @@ impl Bell {
     }
 
     /// Wakes the session: there may be an event for it at `from` or later.
-    fn ring(&self, from: u64) {
+    fn ring(&self, from: EventOffset) {
         // The offset first, then the wake-up: a session that wakes finds the offset. `Notify` stores a wake-up when nobody
         // waits, so none is lost.
-        self.from.fetch_min(from, Ordering::AcqRel);
+        self.from.fetch_min(from.0, Ordering::AcqRel);
         self.notify.notify_one();
     }
 
@@ -38,8 +38,8 @@ impl Bell {
 
     /// Takes the offset for which the bell was rung since the last call, if any. No event between the session's
     /// position at that call and this offset belongs to the session's accounts.
-    pub(super) fn take(&self) -> Option<u64> {
-        Some(self.from.swap(NOTHING, Ordering::AcqRel)).filter(|from| *from != NOTHING)
+    pub(super) fn take(&self) -> Option<EventOffset> {
+        Some(self.from.swap(NOTHING, Ordering::AcqRel)).filter(|from| *from != NOTHING).map(EventOffset)
     }
 }
 
@@ -83,7 +83,7 @@ impl Interest {
     }
 
     /// Wakes all sessions that may want events of these accounts. `from` is the first offset of the batch.
-    pub(super) fn ring_bells(&self, accounts: &BTreeSet<Option<AccountId>>, from: u64) {
+    pub(super) fn ring_bells(&self, accounts: &BTreeSet<Option<AccountId>>, from: EventOffset) {
         if accounts.is_empty() {
             return;
         }

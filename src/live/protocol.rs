@@ -16,7 +16,7 @@ use super::start::{RequestedStart, StartError};
 use super::subscriptions::{Reach, StartPosition, Subscriptions};
 use crate::auth::Role;
 use crate::kazoo::PatternError;
-use crate::model::{AccountId, LogIds};
+use crate::model::{AccountId, EventOffset, LogIds};
 
 /// Members of a frame that a client may set for listings of its session.
 const CLIENT_FIELDS: [&str; 2] = ["name", "metadata"];
@@ -270,8 +270,9 @@ impl Protocol {
         let mut data = Map::new();
         data.insert("subscribed".into(), self.subscriptions.bindings().into());
         // The client can resume after this event when the connection is lost before the first event arrives.
-        if let Some(offset) = position.from.checked_sub(1) {
-            data.insert("event_id".into(), self.log_ids.event_id(offset).to_string().into());
+        if position.from > EventOffset::FIRST {
+            let last = self.log_ids.event_id(position.from - 1);
+            data.insert("event_id".into(), last.to_string().into());
         }
         self.succeed(&request, &Value::Object(data))
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::event::LiveEvent;
+use crate::model::EventOffset;
 
 /// Recent events that some session wanted when they came in, in order.
 #[derive(Debug)]
@@ -12,27 +13,27 @@ pub(super) struct EventRing {
     bytes: usize,
     most_bytes: usize,
     /// The ring has every wanted event from this offset on.
-    start: u64,
+    start: EventOffset,
     /// The first offset that the feed has not read yet.
-    end: u64,
+    end: EventOffset,
 }
 
 impl EventRing {
     /// An empty ring that starts at offset `at`.
-    pub(super) fn new(most_bytes: usize, at: u64) -> Self {
+    pub(super) fn new(most_bytes: usize, at: EventOffset) -> Self {
         Self { events: VecDeque::new(), bytes: 0, most_bytes, start: at, end: at }
     }
 
-    pub(super) fn start(&self) -> u64 {
+    pub(super) fn start(&self) -> EventOffset {
         self.start
     }
 
-    pub(super) fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> EventOffset {
         self.end
     }
 
     /// Adds the wanted events before `end`; drops the oldest events when the ring is full.
-    pub(super) fn push(&mut self, events: Vec<Arc<LiveEvent>>, end: u64) {
+    pub(super) fn push(&mut self, events: Vec<Arc<LiveEvent>>, end: EventOffset) {
         for event in events {
             self.bytes += event.size();
             self.events.push_back(event);
@@ -47,7 +48,7 @@ impl EventRing {
     }
 
     /// Drops everything and starts again at offset `at`.
-    pub(super) fn restart(&mut self, at: u64) {
+    pub(super) fn restart(&mut self, at: EventOffset) {
         self.events.clear();
         (self.bytes, self.start, self.end) = (0, at, at);
     }
@@ -55,10 +56,10 @@ impl EventRing {
     /// The wanted events from an offset on, until `enough` returns true, and the offset at which to continue.
     pub(super) fn take(
         &self,
-        from: u64,
+        from: EventOffset,
         wanted: impl Fn(&LiveEvent) -> bool,
         mut enough: impl FnMut(&LiveEvent) -> bool,
-    ) -> (Vec<Arc<LiveEvent>>, u64) {
+    ) -> (Vec<Arc<LiveEvent>>, EventOffset) {
         let first = self.events.partition_point(|event| event.offset < from);
         let mut taken = Vec::new();
         for event in self.events.range(first..).filter(|event| wanted(event)) {

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::subscriptions::StartPosition;
-use crate::log::{ReadError, Reader};
-use crate::model::{EventId, GREGORIAN_OFFSET_S, LogIds};
+use crate::log::{ReadError, ReaderOf};
+use crate::model::{EventId, EventOffset, GREGORIAN_OFFSET_S, LogIds};
 
 /// The start that a client requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,11 @@ impl RequestedStart {
     }
 
     /// Finds the position in the log. Only `Since` reads from the disk.
-    pub(super) fn locate(self, log: &Reader, log_ids: &LogIds) -> Result<StartPosition, StartError> {
+    pub(super) fn locate(
+        self,
+        log: &ReaderOf<EventOffset>,
+        log_ids: &LogIds,
+    ) -> Result<StartPosition, StartError> {
         // Taken before the search: events that arrive during it are new ones for the client, not replayed ones.
         let live_from = log.end();
         let from = match self {

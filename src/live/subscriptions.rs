@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::event::{LiveEvent, Subscriber};
 use super::hooks::HookBindings;
 use crate::kazoo::Pattern;
-use crate::model::{AccountId, LogIds};
+use crate::model::{AccountId, EventOffset, LogIds};
 
 /// The accounts whose events a binding covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,9 +39,9 @@ impl Reach {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StartPosition {
     /// The first offset of the binding.
-    pub(super) from: u64,
+    pub(super) from: EventOffset,
     /// The first offset that is not replayed: the log's end at the time of the subscription.
-    pub(super) live_from: u64,
+    pub(super) live_from: EventOffset,
     /// Replayed events from before this time (microseconds since 1970) are left out. Needed because times do not
     /// always rise with offsets.
     pub(super) since_us: u64,
@@ -53,17 +53,17 @@ struct Bound {
     binding: String,
     reach: Reach,
     pattern: Pattern,
-    next: u64,
-    live_from: u64,
+    next: EventOffset,
+    live_from: EventOffset,
     since_us: u64,
 }
 
 /// The part of the log that a session must read to catch up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Behind {
-    pub(super) from: u64,
+    pub(super) from: EventOffset,
     /// The position of the next binding; `None`: read up to the log's end.
-    pub(super) until: Option<u64>,
+    pub(super) until: Option<EventOffset>,
     pub(super) reaches: BTreeSet<Reach>,
 }
 
@@ -138,7 +138,7 @@ impl Subscriptions {
     }
 
     /// The lowest position of all bindings; `None` without bindings.
-    pub(super) fn position(&self) -> Option<u64> {
+    pub(super) fn position(&self) -> Option<EventOffset> {
         self.bound.iter().map(|bound| bound.next).min()
     }
 
@@ -175,7 +175,7 @@ impl Subscriptions {
     }
 
     /// Moves all positions up to `to`.
-    pub(super) fn advance(&mut self, to: u64) {
+    pub(super) fn advance(&mut self, to: EventOffset) {
         for bound in &mut self.bound {
             bound.next = bound.next.max(to);
         }

@@ -37,6 +37,7 @@ mod sparse;
 mod store;
 mod tags;
 mod times;
+mod typed;
 mod writer;
 
 #[cfg(test)]
@@ -47,4 +48,5 @@ pub use damage::{Damage, LogHealth, ReadError};
 pub use options::{LogOptions, NewRecord, Record};
 pub use reader::{Batch, LogStats, Reader, SegmentRange};
 pub use recover::{OpenError, OpenedLog, Recovered, open};
+pub use typed::ReaderOf;
 pub use writer::{RunError, Writer};

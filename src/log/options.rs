@@ -64,11 +64,11 @@ pub struct NewRecord {
     pub payload: Bytes,
 }
 
-/// A record as it was appended, with its offset.
+/// A record as it was appended, with its offset, which has the type `O` if it is known which log the record is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct Record<O = u64> {
     /// The record's number in the log.
-    pub offset: u64,
+    pub offset: O,
     /// From `NewRecord`.
     pub time_us: u64,
     /// From `NewRecord`.

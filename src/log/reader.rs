@@ -23,11 +23,11 @@ pub(super) const BLOCK_CHUNK: usize = 64 << 10;
 
 /// The result of one read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Batch {
+pub struct Batch<O = u64> {
     /// In order.
-    pub records: Vec<Record>,
+    pub records: Vec<Record<O>>,
     /// The offset at which the next read should start.
-    pub next: u64,
+    pub next: O,
     /// Damage between the start of the read and `next`.
     pub damaged: Vec<Damage>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
-use super::{AccountId, Hook, HookId, Phases, QueueId, ReplayId};
+use super::{AccountId, EventOffset, Hook, HookId, Phases, QueueId, ReplayId};
 
 /// The key of a queue. Keys of different kinds are different even if their ids are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ pub struct JobKey {
     /// The queue.
     pub queue: QueueKey,
     /// The event's offset.
-    pub offset: u64,
+    pub offset: EventOffset,
 }
 
 /// An attempt to make.

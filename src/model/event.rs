@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{AccountId, Family, Mended, Span};
+use super::{AccountId, EventOffset, Family, Mended, Span};
 
 /// An event is written in the lowest version that can express it, so that a program that knows only version 1 can
 /// still read all events that it could have written. Version 2 adds a trace; version 3 adds repairs and an optional
@@ -278,12 +278,12 @@ pub struct EventId {
     /// A random number drawn when the data directory was created, so that ids of two directories differ.
     pub log: u32,
     /// Position in the log.
-    pub offset: u64,
+    pub offset: EventOffset,
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = (u128::from(self.log) << 64) | u128::from(self.offset);
+        let number = (u128::from(self.log) << 64) | u128::from(self.offset.0);
         f.write_str(super::id::hex(number, &mut [0; 24]))
     }
 }
@@ -298,7 +298,7 @@ impl FromStr for EventId {
             .and_then(|(log, offset)| {
                 Some(Self {
                     log: u32::from_str_radix(log, 16).ok()?,
-                    offset: u64::from_str_radix(offset, 16).ok()?,
+                    offset: EventOffset(u64::from_str_radix(offset, 16).ok()?),
                 })
             });
         parsed.ok_or(DecodeEventError::Invalid("event id"))
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_parsed_event_id_equals_the_written_one() {
-        let id = EventId { log: 0xabc, offset: 77 };
+        let id = EventId { log: 0xabc, offset: EventOffset(77) };
         assert_eq!(id.to_string().parse::<EventId>().unwrap(), id);
         assert!("xyz".parse::<EventId>().is_err());
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{AccountId, Family, HookId};
+use super::{AccountId, EventOffset, Family, HookId, LedgerOffset};
 
 /// Which events a hook asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,9 +107,9 @@ impl fmt::Debug for Secret {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Birth {
     /// The ledger's end: records of the hook start at this offset.
-    pub ledger: u64,
+    pub ledger: LedgerOffset,
     /// The events log's end, or the first event that had waited for the hook's account.
-    pub events: u64,
+    pub events: EventOffset,
     /// Whether the hook begins at an event that had waited for its account, so before the log's end of then.
     pub is_late: bool,
 }
@@ -172,7 +172,7 @@ pub struct Hook {
     /// What happens to the events of a disabled period.
     pub resume: Resume,
     /// The first offset that the hook may get: the log's end when the hook was created.
-    pub start_offset: u64,
+    pub start_offset: EventOffset,
     /// The ends of the logs when the hook was created.
     pub birth: Birth,
     /// Whether this is a callflow's one-shot hook, whose receiver comes from the event itself.
@@ -211,7 +211,7 @@ impl Hook {
             rate_limit_per_s: None,
             paused: false,
             resume: Resume::Now,
-            start_offset: 0,
+            start_offset: EventOffset::FIRST,
             birth: Birth::default(),
             one_shot: false,
         }

@@ -203,6 +203,15 @@ pub struct DeliveryId {
     pub hook: HookId,
 }
 
+/// One attempt of a delivery, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumberedAttempt {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// 1 for the first try.
+    pub number: u16,
+}
+
 impl fmt::Display for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("dlv_")?;
@@ -231,6 +240,7 @@ impl FromStr for DeliveryId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{EventId, EventOffset};
 
     #[test]
     fn a_written_id_equals_the_parsed_one() {
@@ -247,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_parsed_delivery_id_equals_the_written_one() {
-        let id = DeliveryId { event: crate::model::EventId { log: 7, offset: 9 }, hook: HookId(3) };
+        let id = DeliveryId { event: EventId { log: 7, offset: EventOffset(9) }, hook: HookId(3) };
         assert_eq!(id.to_string().parse(), Ok(id));
         for bad in ["", "dlv_", "dlv_x_y", "9", "dlv_000000070000000000000009"] {
             assert_eq!(bad.parse::<DeliveryId>(), Err(ParseDeliveryIdError), "{bad}");

@@ -16,6 +16,7 @@ mod mended;
 mod meter;
 mod mode;
 mod moment;
+mod offset;
 mod origin;
 mod phases;
 mod queue;
@@ -41,7 +42,8 @@ pub use family::Family;
 pub use filter::EventFilter;
 pub use hook::{Birth, Format, Hook, HookRetry, Ordering, Resume, Secret, Success, Trigger, Verb};
 pub use id::{
-    AccountId, DeliveryId, DocumentId, HookId, ParseDeliveryIdError, ParseIdError, QueueId, ReplayId,
+    AccountId, DeliveryId, DocumentId, HookId, NumberedAttempt, ParseDeliveryIdError, ParseIdError, QueueId,
+    ReplayId,
 };
 pub use inbox::{INBOX_HOST, Received, inbox_status};
 pub use log_ids::LogIds;
@@ -49,11 +51,12 @@ pub use mended::Mended;
 pub use meter::{ByteMeter, ByteRate, Payer, TENANT_MULTIPLE};
 pub use mode::{Border, Duty, Mode, ModeError, Ownership, UnknownMode};
 pub use moment::{Moment, Now, WallTime};
+pub use offset::{EventOffset, LedgerOffset, Offset};
 pub use origin::Origin;
 pub use phases::Phases;
 pub use queue::{
     AttemptNews, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadLeft, DeadList, DeadQuery,
-    Gap, LastAttempt, Minute, Pulse, QueueState, QueueStatus, Standing,
+    DeadRow, Gap, LastAttempt, Minute, Pulse, QueueState, QueueStatus, Standing,
 };
 pub use queue_row::{last_attempt_row, queue_row};
 pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::QueueKey;
+use super::{EventOffset, QueueKey};
 
 /// What this program does with deliveries (`kazoo.mode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ impl FromStr for Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Border {
     /// The first of these events.
-    pub from: u64,
+    pub from: EventOffset,
     /// Whether this program delivers them; otherwise KAZOO does.
     pub is_ours: bool,
 }
@@ -76,7 +76,7 @@ pub struct Ownership {
     /// Ascending; the first is at offset 0, and neighbours differ.
     borders: Vec<Border>,
     /// From this offset on events wait until their owner is known.
-    waits_from: Option<u64>,
+    waits_from: Option<EventOffset>,
 }
 
 /// Why a change of the mode is refused.
@@ -92,11 +92,11 @@ pub enum ModeError {
     #[error("the start is offset {from}, and the events that wait are those from {waits_from} to {end}")]
     OutOfRange {
         /// The requested start.
-        from: u64,
+        from: EventOffset,
         /// The first event that waits.
-        waits_from: u64,
+        waits_from: EventOffset,
         /// The end of the log.
-        end: u64,
+        end: EventOffset,
     },
     /// Events would belong to a system that does not send them.
     #[error(
@@ -110,7 +110,11 @@ impl Ownership {
     /// All events belong to this program, as without a KAZOO beside it.
     #[must_use]
     pub fn live() -> Self {
-        Self { mode: Mode::Live, borders: vec![Border { from: 0, is_ours: true }], waits_from: None }
+        Self {
+            mode: Mode::Live,
+            borders: vec![Border { from: EventOffset::FIRST, is_ours: true }],
+            waits_from: None,
+        }
     }
 
     /// The mode.
@@ -127,13 +131,13 @@ impl Ownership {
 
     /// The offset from which on events wait until their owner is known.
     #[must_use]
-    pub fn waits_from(&self) -> Option<u64> {
+    pub fn waits_from(&self) -> Option<EventOffset> {
         self.waits_from
     }
 
     /// Whether a delivery is sent. A person requested a replay, so its deliveries are sent unless nothing is.
     #[must_use]
-    pub fn sends(&self, queue: QueueKey, offset: u64) -> bool {
+    pub fn sends(&self, queue: QueueKey, offset: EventOffset) -> bool {
         match (self.mode, queue) {
             (Mode::Shadow, _) => false,
             (_, QueueKey::Replay(_)) => true,
@@ -150,16 +154,16 @@ impl Ownership {
     /// Whether this program is the cluster's webhooks application now and may answer as one.
     #[must_use]
     pub fn stands_in(&self) -> bool {
-        self.mode != Mode::Shadow && self.is_ours(u64::MAX)
+        self.mode != Mode::Shadow && self.is_ours(EventOffset::MAX)
     }
 
-    fn is_ours(&self, offset: u64) -> bool {
+    fn is_ours(&self, offset: EventOffset) -> bool {
         self.borders.iter().rev().find(|border| border.from <= offset).is_some_and(|border| border.is_ours)
     }
 
     /// The ownership after a change of the mode, when the log ends at `end`. `from` is the first event of the system
     /// that takes over, and must be among the waiting events; by default it is the first of these.
-    pub fn changed(&self, to: Mode, from: Option<u64>, end: u64) -> Result<Self, ModeError> {
+    pub fn changed(&self, to: Mode, from: Option<EventOffset>, end: EventOffset) -> Result<Self, ModeError> {
         let mut next = self.clone();
         let Some(waits_from) = self.waits_from else {
             if from.is_some() {
@@ -180,7 +184,7 @@ impl Ownership {
         if to == Mode::Handover && from.is_none() {
             return Ok(next);
         }
-        let were_ours = self.is_ours(u64::MAX);
+        let were_ours = self.is_ours(EventOffset::MAX);
         // In shadow nothing is sent, so the waiting events before the border, which are ours, would be lost.
         if to == Mode::Shadow && were_ours && from.is_some() {
             return Err(ModeError::WouldLose);
@@ -206,7 +210,7 @@ impl Ownership {
     /// Adapts the ownership to a log that ends at `end`. A restored log may end before a border; then the border
     /// moves to the next event.
     #[must_use]
-    pub fn within(mut self, end: u64) -> Self {
+    pub fn within(mut self, end: EventOffset) -> Self {
         for border in &mut self.borders {
             border.from = border.from.min(end);
         }
@@ -214,12 +218,12 @@ impl Ownership {
         self
     }
 
-    fn begin(&mut self, from: u64, is_ours: bool) {
+    fn begin(&mut self, from: EventOffset, is_ours: bool) {
         // A system whose range would be empty has no border.
         self.borders.retain(|border| border.from < from);
         if self.borders.last().map(|border| border.is_ours) != Some(is_ours) {
             // The first border is at the beginning of the log, so that every event belongs to one system.
-            let from = if self.borders.is_empty() { 0 } else { from };
+            let from = if self.borders.is_empty() { EventOffset::FIRST } else { from };
             self.borders.push(Border { from, is_ours });
         }
     }
@@ -263,47 +267,50 @@ mod tests {
 
     /// The offsets below `end` that are sent by the hook's own queue.
     fn sent(ownership: &Ownership, end: u64) -> Vec<u64> {
-        (0..end).filter(|offset| ownership.sends(LIVE_QUEUE, *offset)).collect()
+        (0..end).filter(|offset| ownership.sends(LIVE_QUEUE, EventOffset(*offset))).collect()
     }
 
     fn shadow() -> Ownership {
-        Ownership::live().changed(Mode::Shadow, None, 0).unwrap()
+        Ownership::live().changed(Mode::Shadow, None, EventOffset(0)).unwrap()
     }
 
     #[test]
     fn live_begins_from_now_and_leaves_what_was_shadow_alone() {
-        let live = shadow().changed(Mode::Live, None, 5).unwrap();
+        let live = shadow().changed(Mode::Live, None, EventOffset(5)).unwrap();
         assert_eq!(sent(&live, 8), [5, 6, 7]);
         assert!(sent(&shadow(), 8).is_empty());
-        let back = live.changed(Mode::Shadow, None, 7).unwrap();
+        let back = live.changed(Mode::Shadow, None, EventOffset(7)).unwrap();
         assert!(sent(&back, 9).is_empty(), "in shadow nothing leaves");
-        let again = back.changed(Mode::Live, None, 8).unwrap();
+        let again = back.changed(Mode::Live, None, EventOffset(8)).unwrap();
         assert_eq!(sent(&again, 10), [5, 6, 8, 9], "what was this program's in the time before still is");
     }
 
     #[test]
     fn a_handover_gives_every_event_to_one_system_on_the_way_there_and_on_the_way_back() {
-        let held = shadow().changed(Mode::Handover, None, 5).unwrap();
-        assert_eq!(held.waits_from(), Some(5));
-        let live = held.changed(Mode::Live, Some(7), 10).unwrap();
+        let held = shadow().changed(Mode::Handover, None, EventOffset(5)).unwrap();
+        assert_eq!(held.waits_from(), Some(EventOffset(5)));
+        let live = held.changed(Mode::Live, Some(EventOffset(7)), EventOffset(10)).unwrap();
         assert_eq!((sent(&live, 10), live.waits_from()), (vec![7, 8, 9], None));
-        let held = live.changed(Mode::Handover, None, 12).unwrap();
-        assert_eq!(held.changed(Mode::Shadow, Some(14), 16), Err(ModeError::WouldLose));
-        let draining = held.changed(Mode::Handover, Some(14), 16).unwrap();
+        let held = live.changed(Mode::Handover, None, EventOffset(12)).unwrap();
+        assert_eq!(
+            held.changed(Mode::Shadow, Some(EventOffset(14)), EventOffset(16)),
+            Err(ModeError::WouldLose)
+        );
+        let draining = held.changed(Mode::Handover, Some(EventOffset(14)), EventOffset(16)).unwrap();
         assert_eq!(sent(&draining, 17), [7, 8, 9, 10, 11, 12, 13]);
         assert!(!draining.stands_in());
-        let shadow = draining.changed(Mode::Shadow, None, 20).unwrap();
+        let shadow = draining.changed(Mode::Shadow, None, EventOffset(20)).unwrap();
         assert!(sent(&shadow, 25).is_empty());
     }
 
     #[test]
     fn a_handover_that_is_called_off_leaves_no_gap() {
-        let live = Ownership::live().changed(Mode::Handover, None, 5).unwrap();
-        assert_eq!(live.changed(Mode::Live, None, 9).unwrap(), Ownership::live());
-        let held = shadow().changed(Mode::Handover, None, 5).unwrap();
-        assert_eq!(held.changed(Mode::Shadow, None, 9).unwrap(), shadow());
+        let live = Ownership::live().changed(Mode::Handover, None, EventOffset(5)).unwrap();
+        assert_eq!(live.changed(Mode::Live, None, EventOffset(9)).unwrap(), Ownership::live());
+        let held = shadow().changed(Mode::Handover, None, EventOffset(5)).unwrap();
+        assert_eq!(held.changed(Mode::Shadow, None, EventOffset(9)).unwrap(), shadow());
         assert_eq!(
-            sent(&held.changed(Mode::Live, None, 9).unwrap(), 7),
+            sent(&held.changed(Mode::Live, None, EventOffset(9)).unwrap(), 7),
             [5, 6],
             "nothing of what waited is lost"
         );
@@ -311,33 +318,36 @@ mod tests {
 
     #[test]
     fn a_log_that_has_lost_its_end_leaves_no_new_event_to_the_system_of_before() {
-        let live = shadow().changed(Mode::Live, None, 100).unwrap().within(90);
+        let live = shadow().changed(Mode::Live, None, EventOffset(100)).unwrap().within(EventOffset(90));
         assert_eq!(sent(&live, 92), [90, 91]);
-        let held = live.changed(Mode::Handover, None, 95).unwrap().within(93);
-        assert_eq!((held.waits_from(), sent(&held, 94)), (Some(93), vec![90, 91, 92, 93]));
+        let held = live.changed(Mode::Handover, None, EventOffset(95)).unwrap().within(EventOffset(93));
+        assert_eq!((held.waits_from(), sent(&held, 94)), (Some(EventOffset(93)), vec![90, 91, 92, 93]));
     }
 
     #[test]
     fn a_start_outside_of_what_waits_is_refused() {
-        assert_eq!(shadow().changed(Mode::Live, Some(3), 5), Err(ModeError::NothingWaits));
-        let held = shadow().changed(Mode::Handover, None, 5).unwrap();
-        for from in [4, 11] {
-            let refused = ModeError::OutOfRange { from, waits_from: 5, end: 10 };
-            assert_eq!(held.changed(Mode::Live, Some(from), 10), Err(refused));
+        assert_eq!(
+            shadow().changed(Mode::Live, Some(EventOffset(3)), EventOffset(5)),
+            Err(ModeError::NothingWaits)
+        );
+        let held = shadow().changed(Mode::Handover, None, EventOffset(5)).unwrap();
+        for from in [4, 11].map(EventOffset) {
+            let refused = ModeError::OutOfRange { from, waits_from: EventOffset(5), end: EventOffset(10) };
+            assert_eq!(held.changed(Mode::Live, Some(from), EventOffset(10)), Err(refused));
         }
     }
 
     #[test]
     fn a_replay_is_sent_unless_nothing_is() {
         let replay = QueueKey::Replay(ReplayId(2));
-        let live = shadow().changed(Mode::Live, None, 5).unwrap();
-        assert!(live.sends(replay, 0) && !live.sends(LIVE_QUEUE, 0));
-        assert!(!shadow().sends(replay, 0));
+        let live = shadow().changed(Mode::Live, None, EventOffset(5)).unwrap();
+        assert!(live.sends(replay, EventOffset(0)) && !live.sends(LIVE_QUEUE, EventOffset(0)));
+        assert!(!shadow().sends(replay, EventOffset(0)));
     }
 
     #[test]
     fn it_is_stored_and_read_again() {
-        let held = shadow().changed(Mode::Handover, None, 5).unwrap();
+        let held = shadow().changed(Mode::Handover, None, EventOffset(5)).unwrap();
         let text = serde_json::to_string(&held).unwrap();
         assert_eq!(serde_json::from_str::<Ownership>(&text).unwrap(), held);
         assert!("quiet".parse::<Mode>().is_err());

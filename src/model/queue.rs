@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{AccountId, HookId};
+use super::{AccountId, EventOffset, HookId, LedgerOffset};
 
 /// The state of a hook's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -154,9 +154,9 @@ pub struct Minute {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Gap {
     /// First lost offset.
-    pub from: u64,
+    pub from: EventOffset,
     /// First offset after the gap.
-    pub until: u64,
+    pub until: EventOffset,
 }
 
 /// A hook's queue at one moment (`GET …/webhooks/{H}/queue`).
@@ -167,9 +167,9 @@ pub struct QueueStatus {
     /// Whether a person paused the hook; it may be disabled as well.
     pub paused: bool,
     /// All deliveries of the hook below this offset are settled.
-    pub cursor: u64,
+    pub cursor: EventOffset,
     /// The durable end of the event log at that moment.
-    pub log_end: u64,
+    pub log_end: EventOffset,
     /// Known unsettled deliveries. When `waiting_exact` is false there may be more, because part of the log has not
     /// been read.
     pub waiting: u64,
@@ -226,7 +226,7 @@ pub struct AttemptQuery {
     /// Oldest first instead of newest first.
     pub ascending: bool,
     /// Start of the page, from `AttemptPage::next`; `None` for the first page.
-    pub start: Option<u64>,
+    pub start: Option<LedgerOffset>,
     /// Rows at most.
     pub limit: usize,
 }
@@ -234,9 +234,18 @@ pub struct AttemptQuery {
 /// An attempt as a row of the API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRow {
-    /// Position in the list: the offset in the ledger or, for dead deliveries, in the events log.
-    pub position: u64,
+    /// Its position in the list: its offset in the ledger.
+    pub position: LedgerOffset,
     /// KAZOO's attempt document without private fields, with `timestamp` (`docs/kazoo/webhooks.md#attempts`).
+    pub document: Map<String, Value>,
+}
+
+/// The last attempt of a dead delivery as a row of the API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadRow {
+    /// Its position in the list: the offset of its event.
+    pub offset: EventOffset,
+    /// The row of the attempt, with what the list says of the event.
     pub document: Map<String, Value>,
 }
 
@@ -246,7 +255,7 @@ pub struct AttemptPage {
     /// In the order asked for.
     pub rows: Vec<AttemptRow>,
     /// Start of the next page; `None` after the last page.
-    pub next: Option<u64>,
+    pub next: Option<LedgerOffset>,
     /// The number of records that were examined.
     pub looked_at: usize,
 }
@@ -268,7 +277,7 @@ pub struct AttemptNewsPage {
     /// The attempts.
     pub news: Vec<AttemptNews>,
     /// The first offset of the ledger that was not read.
-    pub next: u64,
+    pub next: LedgerOffset,
 }
 
 /// A query for the dead deliveries of one hook, in the order of the log.
@@ -279,16 +288,16 @@ pub struct DeadQuery {
     /// Oldest event first instead of newest first.
     pub ascending: bool,
     /// The offset to begin with; `None`: the beginning of the order.
-    pub start: Option<u64>,
+    pub start: Option<EventOffset>,
 }
 
 /// A dead delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dead {
     /// Offset of the event.
-    pub offset: u64,
+    pub offset: EventOffset,
     /// Offset of the last attempt in the ledger.
-    pub attempt: u64,
+    pub attempt: LedgerOffset,
     /// Time of death, microseconds since 1970.
     pub died_us: u64,
 }
@@ -312,7 +321,7 @@ pub struct DeadList {
     /// In the order asked for.
     pub dead: Vec<Dead>,
     /// Start of the next page; `None` after the last one.
-    pub next: Option<u64>,
+    pub next: Option<EventOffset>,
 }
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, Actor, EventFilter, HookId, ReplayId};
+use super::{AccountId, Actor, EventFilter, EventOffset, HookId, ReplayId};
 
 /// One end of a replay's range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplayPoint {
     /// An offset of the event log.
-    Offset(u64),
+    Offset(EventOffset),
     /// The first event at or after a time, microseconds since 1970.
     TimeUs(u64),
 }
@@ -55,7 +55,7 @@ pub struct ReplayRequest {
     /// Which deliveries of the range.
     pub only: ReplayOnly,
     /// For `ReplayOnly::Chosen`: the offsets.
-    pub offsets: Vec<u64>,
+    pub offsets: Vec<EventOffset>,
     /// Only events that match this filter.
     pub filter: EventFilter,
     /// Only count events, deliver nothing.
@@ -98,11 +98,11 @@ pub struct ReplayStatus {
     /// Only events that match this filter.
     pub filter: EventFilter,
     /// First offset of the range.
-    pub from_offset: u64,
+    pub from_offset: EventOffset,
     /// First offset after the range.
-    pub until_offset: u64,
+    pub until_offset: EventOffset,
     /// All deliveries of the replay below this offset are settled.
-    pub next_offset: u64,
+    pub next_offset: EventOffset,
     /// Events that matched so far.
     pub matched: u64,
     /// Delivered so far.

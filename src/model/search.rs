@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{AccountId, EventFilter, EventId, HookId};
+use super::{AccountId, EventFilter, EventId, EventOffset, HookId};
 
 /// The set of events to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct EventQuery {
     /// Oldest first instead of newest first.
     pub ascending: bool,
     /// Start of the page; `None` for the first page.
-    pub start: Option<u64>,
+    pub start: Option<EventOffset>,
     /// Rows at most.
     pub limit: usize,
 }
@@ -41,7 +41,7 @@ pub struct EventQuery {
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventRow {
     /// Offset in the log.
-    pub offset: u64,
+    pub offset: EventOffset,
     /// Account of the event.
     pub account: Option<AccountId>,
     /// The header, and the body if requested.
@@ -54,7 +54,7 @@ pub struct EventPage {
     /// In the order asked for.
     pub rows: Vec<EventRow>,
     /// Start of the next page; `None` after the last one.
-    pub next: Option<u64>,
+    pub next: Option<EventOffset>,
     /// Number of events examined.
     pub looked_at: usize,
 }
@@ -76,7 +76,7 @@ pub struct EventNewsPage {
     /// The events.
     pub news: Vec<EventNews>,
     /// The first offset of the log that was not read.
-    pub next: u64,
+    pub next: EventOffset,
 }
 
 /// The state of a delivery.
@@ -132,7 +132,7 @@ pub struct DeliveriesQuery {
     /// The account of the hooks.
     pub account: AccountId,
     /// The offset of the event.
-    pub offset: u64,
+    pub offset: EventOffset,
     /// The hook at which the page begins; `None` for the first page.
     pub start: Option<HookId>,
     /// Only deliveries in these states; empty for all.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::HookId;
+use super::{EventOffset, HookId};
 
 /// Why a delivery has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -25,7 +25,7 @@ pub enum WaitingState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitingDelivery {
     /// The offset of its event.
-    pub offset: u64,
+    pub offset: EventOffset,
     /// Why it has not ended.
     pub state: WaitingState,
     /// The attempts so far.
@@ -42,11 +42,11 @@ pub struct WaitingPart {
     /// Whether there are no more in memory.
     pub is_last: bool,
     /// Every event from here on that the hook wants waits too, except the settled ones.
-    pub rest: u64,
+    pub rest: EventOffset,
     /// By the hash of a subject: the offset from which its events wait too, except the settled ones.
-    pub rest_of: BTreeMap<u64, u64>,
+    pub rest_of: BTreeMap<u64, EventOffset>,
     /// Settled offsets beyond those in memory.
-    pub settled: BTreeSet<u64>,
+    pub settled: BTreeSet<EventOffset>,
 }
 
 /// A query for the deliveries of a hook that have not ended, oldest event first.
@@ -55,7 +55,7 @@ pub struct WaitingQuery {
     /// The hook.
     pub hook: HookId,
     /// The offset to begin with.
-    pub start: u64,
+    pub start: EventOffset,
     /// Rows at most.
     pub limit: usize,
 }
@@ -64,9 +64,9 @@ pub struct WaitingQuery {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WaitingPage {
     /// The offsets of the events, with rows of the API.
-    pub rows: Vec<(u64, Map<String, Value>)>,
+    pub rows: Vec<(EventOffset, Map<String, Value>)>,
     /// The offset at which the next page begins; `None` after the last page.
-    pub next: Option<u64>,
+    pub next: Option<EventOffset>,
     /// The number of events that were examined.
     pub looked_at: usize,
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::odd::{Odd, OddKind};
-use crate::model::AccountId;
+use crate::model::{AccountId, EventOffset, LedgerOffset};
 use crate::state::{Kind, Mirror, MirroredBy, State, TreeError, WriteError, starts_from_now};
 
 /// Changes of one write.
@@ -30,9 +30,9 @@ const PRIVATE: [&str; 10] = [
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogEnds {
     /// End of the events log.
-    pub events: u64,
+    pub events: EventOffset,
     /// End of the ledger.
-    pub ledger: u64,
+    pub ledger: LedgerOffset,
 }
 
 /// The result of writing changes.
@@ -51,7 +51,7 @@ pub trait Begin: Send + Sync {
 
     /// The first event that waits for an account that was unknown when the event arrived. A new hook of the
     /// account starts there; `None`: it starts at the end.
-    fn first_waiting(&self, account: AccountId) -> Option<u64>;
+    fn first_waiting(&self, account: AccountId) -> Option<EventOffset>;
 }
 
 /// For a data directory without a running program: no event waits there.
@@ -60,7 +60,7 @@ impl Begin for LogEnds {
         *self
     }
 
-    fn first_waiting(&self, _account: AccountId) -> Option<u64> {
+    fn first_waiting(&self, _account: AccountId) -> Option<EventOffset> {
         None
     }
 }
@@ -85,11 +85,9 @@ pub async fn put(
         let account = change.set.get("pvt_account_id").and_then(Value::as_str);
         let waiting = account.and_then(|id| id.parse().ok()).and_then(|id| begin.first_waiting(id));
         let events = waiting.unwrap_or(places.events);
-        for (field, place) in
-            [("pvt_start_offset", events), ("pvt_birth_events", events), ("pvt_birth_ledger", places.ledger)]
-        {
-            change.set.insert(field.to_owned(), place.into());
-        }
+        change.set.insert("pvt_start_offset".to_owned(), events.into());
+        change.set.insert("pvt_birth_events".to_owned(), events.into());
+        change.set.insert("pvt_birth_ledger".to_owned(), places.ledger.into());
         change.set.insert("pvt_birth_late".to_owned(), waiting.is_some().into());
     }
     // A hook that a person has disabled and enabled in KAZOO gets the events from then on, as there. A change that is based on

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::document::{Kind, hex, key_hash};
 use super::handle::State;
 use super::write::{Expect, Write, WriteError};
-use crate::model::{AccountId, DocumentId, LogIds};
+use crate::model::{AccountId, DocumentId, EventOffset, LogIds};
 
 /// The id of the document with the `Settings`.
 pub(super) const SYSTEM: &str = "system";
@@ -62,14 +62,14 @@ impl Settings {
 fn log_ids(doc: &Map<String, Value>) -> Option<LogIds> {
     let id = |value: &Value| u32::try_from(value.as_u64()?).ok();
     let later = doc.get("later_log_ids").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let later = later.iter().map(|pair| Some((pair.get(0)?.as_u64()?, id(pair.get(1)?)?)));
+    let later = later.iter().map(|pair| Some((EventOffset(pair.get(0)?.as_u64()?), id(pair.get(1)?)?)));
     Some(LogIds::new(id(doc.get("log_id")?)?, later.collect::<Option<Vec<_>>>()?))
 }
 
 impl State {
     /// Gives the events from `offset` on a new log id, after the next start. Used for a data directory that was
     /// restored from a backup: events accepted after the backup were lost, and their ids must not be used again.
-    pub async fn renumber_from(&self, offset: u64) -> Result<(), WriteError> {
+    pub async fn renumber_from(&self, offset: EventOffset) -> Result<(), WriteError> {
         let next = self.settings.log_ids.last().wrapping_add(1 + rand::rng().next_u32() % NEXT_LOG);
         let edit = move |doc: &mut Map<String, Value>| {
             let later = doc.entry("later_log_ids").or_insert_with(|| json!([]));

@@ -132,14 +132,14 @@ fn number(key: &str, value: u16) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AccountId, DeliveryId, EventId, HookId, Span};
+    use crate::model::{AccountId, DeliveryId, EventId, EventOffset, HookId, Span};
 
     #[test]
     fn a_span_is_encoded_in_the_protocols_json() {
         let attempt = AttemptSpan {
             span: Span { trace: 0xabc, id: 0xdef, flags: 1 },
             parent: 7,
-            delivery: DeliveryId { event: EventId { log: 1, offset: 2 }, hook: HookId(3) },
+            delivery: DeliveryId { event: EventId { log: 1, offset: EventOffset(2) }, hook: HookId(3) },
             account: AccountId(4),
             attempt: 2,
             status: Some(503),

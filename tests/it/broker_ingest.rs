@@ -10,8 +10,8 @@ use lapin::types::FieldTable;
 use serde_json::json;
 use switchhook::amqp::{Address, BrokerStatus};
 use switchhook::ingest::{AmqpConsumer, ConsumeError, ConsumerOptions, Ingest, IngestOptions};
-use switchhook::log::{self, Appender, OpenedLog, Reader};
-use switchhook::model::{Clock, Event, Source};
+use switchhook::log::{self, Appender, OpenedLog, ReaderOf};
+use switchhook::model::{Clock, Event, EventOffset, Source};
 use switchhook::tasks::{Stop, Tasks};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -30,7 +30,7 @@ struct EventLog {
     _dir: TempDir,
     disk: GateDisk,
     appender: Appender,
-    reader: Reader,
+    reader: ReaderOf<EventOffset>,
 }
 
 /// A running consumer.
@@ -47,7 +47,7 @@ impl EventLog {
         let opened = log::open(Arc::new(disk.clone()), dir.path(), options, Clock::system()).unwrap();
         let OpenedLog { writer, appender, reader, .. } = opened;
         std::thread::spawn(move || writer.run(Stop::new()));
-        Self { _dir: dir, disk, appender, reader }
+        Self { _dir: dir, disk, appender, reader: ReaderOf::new(reader) }
     }
 
     /// Starts a consumer with empty windows on this log, and waits until it consumes.
@@ -70,14 +70,16 @@ impl EventLog {
 
     /// Waits until the log has this number of events.
     async fn holds(&self, events: u64) {
-        eventually_true(&format!("the log holds {events} events"), SOON, || self.reader.end() >= events)
-            .await;
-        assert_eq!(self.reader.end(), events);
+        eventually_true(&format!("the log holds {events} events"), SOON, || {
+            self.reader.end() >= EventOffset(events)
+        })
+        .await;
+        assert_eq!(self.reader.end(), EventOffset(events));
     }
 
     /// The `Msg-ID` of each event, or why it is in quarantine.
     fn told(&self) -> Vec<String> {
-        let (mut told, mut from) = (Vec::new(), 0);
+        let (mut told, mut from) = (Vec::new(), EventOffset::FIRST);
         while from < self.reader.end() {
             let batch = self.reader.read(from, 1000, 1 << 20).unwrap();
             let events = batch.records.iter().map(|r| Event::decode(&r.payload).unwrap());
@@ -147,7 +149,7 @@ async fn broker_messages_are_logged_once_and_in_order_and_malformed_ones_are_qua
     assert_eq!(told[..1000], ids(0..1000));
     assert!(told[1000].contains("not JSON") && told[1001].contains("application/erlang"));
     assert_eq!(told[1002..], ids(1000..2000));
-    let record = log.reader.get(7).unwrap().unwrap();
+    let record = log.reader.get(EventOffset(7)).unwrap().unwrap();
     let event = Event::decode(&record.payload).unwrap();
     assert_eq!((event.source, event.exchange, event.routing_key), (Source::Amqp, "callevt", KEY));
     assert_eq!((event.body, event.account), (&bodies[7][..], Some(ACCOUNT.parse().unwrap())));
@@ -173,7 +175,7 @@ async fn broker_messages_are_acknowledged_after_the_sync_and_a_redelivery_is_rec
         (ready(&publisher).await == 1).then_some(())
     })
     .await;
-    assert_eq!(log.reader.end(), 1);
+    assert_eq!(log.reader.end(), EventOffset(1));
 
     // The log has the message, but the broker got no acknowledgement and redelivers it.
     log.disk.open();
@@ -199,7 +201,7 @@ async fn broker_sends_messages_to_one_consumer_at_a_time_and_to_the_next_in_orde
     first.disk.close();
     publisher.publish_all("callevt", KEY, &bodies[50..]).await;
     eventually_true("a sync is held up", SOON, || first.disk.held() > 0).await;
-    assert_eq!(second.reader.end(), 0, "the second consumer got messages beside the first");
+    assert_eq!(second.reader.end(), EventOffset(0), "the second consumer got messages beside the first");
     working.running.abort();
     assert!(working.running.await.unwrap_err().is_cancelled());
     second.holds(50).await;
@@ -234,7 +236,7 @@ async fn broker_keeps_messages_while_the_disk_is_full() {
     for n in 0..50 {
         publisher.publish("callevt", KEY, &call_event("CHANNEL_CREATE", n)).await;
     }
-    assert_eq!(log.reader.end(), 0);
+    assert_eq!(log.reader.end(), EventOffset(0));
     log.disk.set_full(false);
     log.holds(50).await;
     assert_eq!(log.told(), ids(0..50));

@@ -10,11 +10,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use switchhook::log::{LogOptions, NewRecord};
-use switchhook::model::{HookId, QueueId, TransportError};
+use switchhook::log::{LogOptions, NewRecord, ReaderOf};
+use switchhook::model::{EventOffset, HookId, QueueId, TransportError};
 use switchhook::queues::{
-    AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, LedgerRecord, Outcome, Partition, Partitions,
-    QueueImage, Recovered, Settlement, recover,
+    AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, LaneKey, LedgerRecord, Outcome, Partition,
+    Partitions, QueueImage, Recovered, Settlement, recover,
 };
 
 use crate::cut_disk::{CutDisk, Tear};
@@ -42,7 +42,10 @@ fn script() -> Vec<(Vec<NewRecord>, Settled)> {
             1 => push(queue.tag(), attempt(queue, offset, Outcome::Retry)),
             2 => {
                 settled.insert((queue, offset));
-                push(queue.tag(), LedgerRecord::Settled { queue, offset, how: Settlement::Skipped });
+                push(
+                    queue.tag(),
+                    LedgerRecord::Settled { queue, offset: EventOffset(offset), how: Settlement::Skipped },
+                );
             }
             _ => {
                 settled.insert((queue, offset));
@@ -72,7 +75,7 @@ fn script() -> Vec<(Vec<NewRecord>, Settled)> {
 fn attempt(queue: QueueId, offset: u64, outcome: Outcome) -> LedgerRecord {
     LedgerRecord::Attempt(AttemptRecord {
         queue,
-        offset,
+        offset: EventOffset(offset),
         attempt: 1,
         tries: 1,
         tries_left: 1,
@@ -91,7 +94,7 @@ fn first_queue() -> Partitions {
 }
 
 fn checkpoint(offset: u64, covers: Partitions, settled: &Settled) -> Vec<NewRecord> {
-    let begin = LedgerRecord::CheckpointBegin { router: offset + 1, covers, held: Vec::new() };
+    let begin = LedgerRecord::CheckpointBegin { router: EventOffset(offset + 1), covers, held: Vec::new() };
     let mut records = vec![(CHECKPOINT_TAG, begin)];
     let queues = (1..=QUEUES)
         .map(|n| QueueId(n.into()))
@@ -99,11 +102,12 @@ fn checkpoint(offset: u64, covers: Partitions, settled: &Settled) -> Vec<NewReco
     for queue in queues {
         let own = (0..=offset).filter(|o| QueueId(1 + u128::from(o % QUEUES)) == queue);
         let open = own.filter(|o| !settled.contains(&(queue, *o)));
-        let entries = open.map(|o| (o, 7, switchhook::queues::Past::default())).collect();
+        let entries =
+            open.map(|o| (EventOffset(o), LaneKey(7), switchhook::queues::Past::default())).collect();
         let image = QueueImage {
             queue,
             partition: Some(Partition::of(queue.as_hook())),
-            next: offset + 1,
+            next: EventOffset(offset + 1),
             entries,
             ..QueueImage::default()
         };
@@ -122,11 +126,11 @@ fn checkpoint(offset: u64, covers: Partitions, settled: &Settled) -> Vec<NewReco
 /// The events that a restarted program would not deliver again.
 fn settled_by(recovered: &Recovered) -> Settled {
     let is_settled = |queue: QueueId, offset: u64| {
-        let routed = recovered.routed(Partition::of(queue.as_hook())).is_some_and(|routed| offset < routed);
+        let routed = recovered.routed(Partition::of(queue.as_hook())).is_some_and(|routed| offset < routed.0);
         let Some(known) = recovered.queues.get(&queue) else { return routed };
-        let waits = known.image.entries.iter().any(|(o, _, _)| *o == offset);
-        let seen = if known.placed { offset < known.image.next } else { routed };
-        known.image.settled.contains(&offset) || (seen && !waits)
+        let waits = known.image.entries.iter().any(|(o, _, _)| *o == EventOffset(offset));
+        let seen = if known.placed { offset < known.image.next.0 } else { routed };
+        known.image.settled.contains(&EventOffset(offset)) || (seen && !waits)
     };
     let own = (0..EVENTS).map(|offset| (QueueId(1 + u128::from(offset % QUEUES)), offset));
     own.filter(|(queue, offset)| is_settled(*queue, *offset)).collect()
@@ -163,7 +167,7 @@ fn an_acknowledged_settlement_survives_a_power_cut_at_every_operation() {
             drop(opened);
             disk.power_on(tear);
             let log = OpenLog::new(&disk, &options);
-            let known = settled_by(&recover(&log.reader, |_| false).unwrap());
+            let known = settled_by(&recover(&ReaderOf::new(log.reader.clone()), |_| false).unwrap());
             let least = acknowledged.checked_sub(1).map(|batch| script[batch].1.clone()).unwrap_or_default();
             assert!(known.is_superset(&least), "cut {cut} {tear:?}: {:?} repeat", least.difference(&known));
             assert!(known.is_subset(last), "cut {cut} {tear:?}: {:?} are lost", known.difference(last));
@@ -194,7 +198,7 @@ fn judge(clean: &CutDisk, names: &[PathBuf], hurt: (&Path, &[u8]), what: &str) {
         disk.put(name, bytes);
     }
     let log = OpenLog::new(&disk, &options(1 << 20));
-    let recovered = recover(&log.reader, |_| false).expect("the ledger is read");
+    let recovered = recover(&ReaderOf::new(log.reader.clone()), |_| false).expect("the ledger is read");
     let known = settled_by(&recovered);
     let script = script();
     let last = &script.last().unwrap().1;

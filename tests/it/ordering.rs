@@ -51,7 +51,7 @@ fn in_order_of_last_tries(requests: &[Request]) -> Vec<String> {
 }
 
 fn offset_of(event_id: &str) -> u64 {
-    event_id.parse::<EventId>().unwrap().offset
+    event_id.parse::<EventId>().unwrap().offset.0
 }
 
 fn assert_every_call_is_complete_and_in_order(requests: &[Request]) {

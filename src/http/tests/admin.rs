@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{ApiOptions, TestApi};
-use crate::model::{AccountId, Hook, HookId, QueueState, QueueStatus, Trigger};
+use crate::model::{AccountId, EventOffset, Hook, HookId, QueueState, QueueStatus, Trigger};
 use crate::queues::{Survey, SurveyedHook};
 use crate::state::key_hash;
 
@@ -17,8 +17,8 @@ fn surveyed(id: u128, waiting: u64, disable_reason: Option<&str>) -> SurveyedHoo
     let status = QueueStatus {
         state: QueueState::Active,
         paused: false,
-        cursor: 0,
-        log_end: 100,
+        cursor: EventOffset(0),
+        log_end: EventOffset(100),
         waiting,
         waiting_exact: true,
         in_flight: 0,
@@ -30,7 +30,7 @@ fn surveyed(id: u128, waiting: u64, disable_reason: Option<&str>) -> SurveyedHoo
         disable_reason: disable_reason.map(str::to_owned),
         gap: None,
     };
-    SurveyedHook { hook: Arc::new(hook), status, oldest: Some(0) }
+    SurveyedHook { hook: Arc::new(hook), status, oldest: Some(EventOffset(0)) }
 }
 
 #[tokio::test]

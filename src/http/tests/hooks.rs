@@ -1,6 +1,7 @@
 //! Hooks through the API (`docs/kazoo/webhooks.md#hooks-over-the-api`).
 
 use super::*;
+use crate::model::EventOffset;
 use crate::state::Kind;
 
 async fn disable(test: &TestApi, id: &str) {
@@ -45,7 +46,7 @@ async fn private_fields_of_a_client_are_ignored_and_a_new_hook_begins_at_the_log
     let created = test.call("PUT", &path, data.clone()).await;
     assert_eq!(created.body["data"]["id"], "9d1e7c3a5b804f6e92c4a7d0b3f8e651");
     let compiled = test.api.state.hook("9d1e7c3a5b804f6e92c4a7d0b3f8e651".parse().unwrap()).unwrap();
-    assert_eq!(compiled.start_offset, 2);
+    assert_eq!(compiled.start_offset, EventOffset(2));
     assert_eq!(test.call("PUT", &path, data).await.refusal().1, "datastore_conflict");
 }
 

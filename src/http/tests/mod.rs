@@ -34,6 +34,7 @@ use super::{Api, ApiOptions, Ports};
 use crate::auth::{self, Auth};
 use crate::disk::OsDisk;
 use crate::live::{self, Live};
+use crate::log::ReaderOf;
 use crate::model::Clock;
 use crate::state::{self, OpenedState, State};
 use crate::tasks::{Stop, Tasks};
@@ -107,7 +108,7 @@ impl TestApi {
         let auth = Auth::new(state.clone(), clock.clone(), Tasks::new(), auth);
         let (commander, hooks) = (recorded.clone(), recorded.clone());
         let parts = live::Parts { state: state.clone(), auth: auth.clone(), commander, hooks };
-        let log = state.journal().clone();
+        let log = ReaderOf::new(state.journal().clone());
         let (live, _) = Live::new(parts, log, clock.clone(), Tasks::new(), live::LiveOptions::default());
         let ports = Ports {
             queues: recorded.clone(),

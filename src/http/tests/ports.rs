@@ -19,9 +19,10 @@ use crate::live::{ChannelCommand, Commander, HookQueue, HookSource, Scopes};
 use crate::log::SegmentRange;
 use crate::model::{
     AccountId, Actor, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadLeft,
-    DeadList, DeadQuery, DeliveriesQuery, DeliveryId, EventDeliveries, EventId, EventNewsPage, EventPage,
-    EventQuery, EventRow, Hook, HookId, Minute, Mode, Pulse, QueueState, QueueStatus, Received, ReplayId,
-    ReplayPoint, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested, WaitingPage, WaitingQuery,
+    DeadList, DeadQuery, DeadRow, DeliveriesQuery, EventDeliveries, EventId, EventNewsPage, EventOffset,
+    EventPage, EventQuery, EventRow, Hook, HookId, LedgerOffset, Minute, Mode, NumberedAttempt, Pulse,
+    QueueState, QueueStatus, Received, ReplayId, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
+    SentRequest, Tested, WaitingPage, WaitingQuery,
 };
 use crate::queues::Survey;
 
@@ -58,13 +59,14 @@ impl Events for Recorded {
         }
         let mut all = self.events.lock().expect("not poisoned");
         let first = all.len() as u64;
-        let ids = (0..events.len() as u64).map(|n| EventId { log: 1, offset: first + n }).collect();
+        let ids =
+            (0..events.len() as u64).map(|n| EventId { log: 1, offset: EventOffset(first + n) }).collect();
         all.extend(events);
         now(Ok(ids))
     }
 
-    fn end(&self) -> u64 {
-        self.events.lock().expect("not poisoned").len() as u64
+    fn end(&self) -> EventOffset {
+        EventOffset(self.events.lock().expect("not poisoned").len() as u64)
     }
 }
 
@@ -86,11 +88,11 @@ impl HookSource for Recorded {
         watch::channel(0).1
     }
 
-    fn attempts(&self, from: u64, _: Arc<Scopes>) -> BoxFuture<'_, Result<AttemptNewsPage, String>> {
+    fn attempts(&self, from: LedgerOffset, _: Arc<Scopes>) -> BoxFuture<'_, Result<AttemptNewsPage, String>> {
         Box::pin(std::future::ready(Ok(AttemptNewsPage { news: Vec::new(), next: from })))
     }
 
-    fn events(&self, from: u64, _: Arc<Scopes>) -> BoxFuture<'_, Result<EventNewsPage, String>> {
+    fn events(&self, from: EventOffset, _: Arc<Scopes>) -> BoxFuture<'_, Result<EventNewsPage, String>> {
         Box::pin(std::future::ready(Ok(EventNewsPage { news: Vec::new(), next: from })))
     }
 
@@ -170,7 +172,7 @@ impl Operator for Recorded {
     }
 
     fn mode(&self) -> Answer<'_, ModeStatus> {
-        let borders = vec![Border { from: 0, is_ours: true }];
+        let borders = vec![Border { from: EventOffset(0), is_ours: true }];
         now(ModeStatus { mode: Mode::Live, configured: Mode::Live, since_us: None, borders, held: None })
     }
 
@@ -203,7 +205,7 @@ impl Tester for Recorded {
         Vec::new()
     }
 
-    fn compose(&self, _: Arc<Hook>, _: (DeliveryId, u16), _: &[u8]) -> Result<SentRequest, String> {
+    fn compose(&self, _: Arc<Hook>, _: NumberedAttempt, _: &[u8]) -> Result<SentRequest, String> {
         Err("nothing to send".to_owned())
     }
 
@@ -213,16 +215,16 @@ impl Tester for Recorded {
 }
 
 impl Queues for Recorded {
-    fn ledger_end(&self) -> u64 {
-        0
+    fn ledger_end(&self) -> LedgerOffset {
+        LedgerOffset(0)
     }
 
     fn status(&self, _hook: HookId) -> Answer<'_, Option<QueueStatus>> {
         now(Some(QueueStatus {
             state: QueueState::AutoDisabled,
             paused: false,
-            cursor: 3,
-            log_end: 9,
+            cursor: EventOffset(3),
+            log_end: EventOffset(9),
             waiting: 6,
             waiting_exact: true,
             in_flight: 0,
@@ -252,7 +254,8 @@ impl Queues for Recorded {
     }
 
     fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>> {
-        let from_offset = if let ReplayPoint::Offset(offset) = request.from { offset } else { 0 };
+        let from_offset =
+            if let ReplayPoint::Offset(offset) = request.from { offset } else { EventOffset(0) };
         let status = ReplayStatus {
             id: request.id,
             hook_id: request.hook,
@@ -261,7 +264,7 @@ impl Queues for Recorded {
             only: request.only,
             filter: request.filter.clone(),
             from_offset,
-            until_offset: 9,
+            until_offset: EventOffset(9),
             next_offset: from_offset,
             matched: 0,
             delivered: 0,
@@ -302,7 +305,7 @@ impl Queues for Recorded {
         })))
     }
 
-    fn record(&self, _: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>> {
+    fn record(&self, _: EventOffset) -> Answer<'_, Result<Option<Bytes>, AttemptsError>> {
         now(Ok(None))
     }
 
@@ -318,7 +321,7 @@ impl Queues for Recorded {
         now(Ok(EventPage::default()))
     }
 
-    fn event(&self, _: u64) -> Answer<'_, Result<Option<EventRow>, AttemptsError>> {
+    fn event(&self, _: EventOffset) -> Answer<'_, Result<Option<EventRow>, AttemptsError>> {
         now(Ok(None))
     }
 
@@ -330,12 +333,17 @@ impl Queues for Recorded {
         &self,
         _: AccountId,
         _: HookId,
-        _: u64,
+        _: EventOffset,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
         now(Ok(EventDeliveries::default()))
     }
 
-    fn hook_at(&self, _: HookId, _: u64, _: Option<u16>) -> Answer<'_, Result<Option<Hook>, AttemptsError>> {
+    fn hook_at(
+        &self,
+        _: HookId,
+        _: EventOffset,
+        _: Option<u16>,
+    ) -> Answer<'_, Result<Option<Hook>, AttemptsError>> {
         now(Ok(None))
     }
 
@@ -351,7 +359,7 @@ impl Queues for Recorded {
         now(Ok(DeadList::default()))
     }
 
-    fn dead_rows(&self, _: HookId, _: Vec<Dead>) -> Answer<'_, Result<Vec<AttemptRow>, AttemptsError>> {
+    fn dead_rows(&self, _: HookId, _: Vec<Dead>) -> Answer<'_, Result<Vec<DeadRow>, AttemptsError>> {
         now(Ok(Vec::new()))
     }
 
@@ -360,13 +368,14 @@ impl Queues for Recorded {
             return now(Err(AttemptsError::Unavailable("the ledger is poisoned".into())));
         }
         let end = *self.ledger.lock().expect("not poisoned");
-        let start = query.start.map_or(end, |start| start + 1).min(end);
+        let start = query.start.map_or(end, |start| (start + 1).0).min(end);
         let mut positions = (0..start).rev();
         let document = |position| json!({"n": position}).as_object().cloned().unwrap_or_default();
         let rows = positions.by_ref().take(query.limit);
-        let rows: Vec<_> =
-            rows.map(|position| AttemptRow { position, document: document(position) }).collect();
+        let rows: Vec<_> = rows
+            .map(|position| AttemptRow { position: LedgerOffset(position), document: document(position) })
+            .collect();
         self.attempts.lock().expect("not poisoned").push(query);
-        now(Ok(AttemptPage { looked_at: rows.len(), rows, next: positions.next() }))
+        now(Ok(AttemptPage { looked_at: rows.len(), rows, next: positions.next().map(LedgerOffset) }))
     }
 }

@@ -1,7 +1,7 @@
 //! Replays through the API.
 
 use super::*;
-use crate::model::{Family, ReplayOnly, ReplayPoint};
+use crate::model::{EventOffset, Family, ReplayOnly, ReplayPoint};
 
 #[tokio::test]
 async fn a_replay_is_started_watched_and_cancelled() {
@@ -14,7 +14,10 @@ async fn a_replay_is_started_watched_and_cancelled() {
     let id = started.body["data"]["id"].as_str().unwrap().to_owned();
     assert_eq!(started.header("location"), Some(format!("{path}/{id}").as_str()));
     let asked = test.recorded.replays.lock().unwrap()[0].0.clone();
-    assert_eq!((asked.from, asked.until), (ReplayPoint::Offset(3), Some(ReplayPoint::Offset(7))));
+    assert_eq!(
+        (asked.from, asked.until),
+        (ReplayPoint::Offset(EventOffset(3)), Some(ReplayPoint::Offset(EventOffset(7))))
+    );
     assert_eq!((asked.only, asked.filter.families), (ReplayOnly::Failed, vec![Family::Parking]));
 
     assert_eq!(test.get(&path).await.body["data"][0]["id"], id);
@@ -34,12 +37,15 @@ async fn a_range_can_be_times_or_one_event() {
     let from = NOW_S + 62_167_219_200 - 60;
     let dry = test.call("POST", &path, json!({"created_from": from, "dry_run": true})).await;
     assert_eq!((dry.status, &dry.body["data"]["dry_run"]), (200, &json!(true)));
-    let event = test.api.state.settings().log_ids.event_id(5).to_string();
+    let event = test.api.state.settings().log_ids.event_id(EventOffset(5)).to_string();
     assert_eq!(test.call("POST", &path, json!({"event_id": event})).await.status, 201);
     let asked: Vec<_> =
         test.recorded.replays.lock().unwrap().iter().map(|(request, _)| request.clone()).collect();
     assert_eq!(asked[0].from, ReplayPoint::TimeUs((NOW_S - 60) * 1_000_000));
-    assert_eq!((asked[1].from, asked[1].until), (ReplayPoint::Offset(5), Some(ReplayPoint::Offset(6))));
+    assert_eq!(
+        (asked[1].from, asked[1].until),
+        (ReplayPoint::Offset(EventOffset(5)), Some(ReplayPoint::Offset(EventOffset(6))))
+    );
 }
 
 #[tokio::test]

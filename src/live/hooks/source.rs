@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::scopes::Scopes;
-use crate::model::{AttemptNewsPage, EventNewsPage, Hook, Pulse, QueueStatus};
+use crate::model::{AttemptNewsPage, EventNewsPage, EventOffset, Hook, LedgerOffset, Pulse, QueueStatus};
 
 /// A hook with its queue's present state.
 #[derive(Debug, Clone)]
@@ -25,9 +25,10 @@ pub trait HookSource: Debug + Send + Sync {
     /// The end of the ledger; changes as the ledger grows.
     fn ledger(&self) -> watch::Receiver<u64>;
     /// Attempts of these hooks among a bounded number of ledger records from an offset on.
-    fn attempts(&self, from: u64, of: Arc<Scopes>) -> BoxFuture<'_, Result<AttemptNewsPage, String>>;
+    fn attempts(&self, from: LedgerOffset, of: Arc<Scopes>)
+    -> BoxFuture<'_, Result<AttemptNewsPage, String>>;
     /// Events of these accounts among a bounded number of the log's records from an offset on.
-    fn events(&self, from: u64, of: Arc<Scopes>) -> BoxFuture<'_, Result<EventNewsPage, String>>;
+    fn events(&self, from: EventOffset, of: Arc<Scopes>) -> BoxFuture<'_, Result<EventNewsPage, String>>;
     /// The present queues of these hooks.
     fn queues(&self, of: Arc<Scopes>) -> BoxFuture<'_, Result<Vec<HookQueue>, String>>;
 }

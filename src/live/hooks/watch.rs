@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::binding::{About, News};
 use super::scopes::{Kind, Scope, Scopes};
 use super::source::{HookQueue, HookSource};
-use crate::model::{AccountId, EventNews, HookId, queue_row};
+use crate::model::{AccountId, EventNews, EventOffset, HookId, LedgerOffset, Offset, queue_row};
 use crate::shares::Shares;
 use crate::tasks::Stop;
 
@@ -172,8 +172,8 @@ pub(in crate::live) struct WatchTask {
 #[derive(Debug, Default)]
 pub(in crate::live) struct WatchState {
     /// The first unread record of the ledger, and of the events log.
-    ledger: Option<u64>,
-    events: Option<u64>,
+    ledger: Option<LedgerOffset>,
+    events: Option<EventOffset>,
     /// The scopes of queues at the last look.
     scopes: Arc<Scopes>,
     /// For each watched hook, its account and a hash of its state.
@@ -182,13 +182,13 @@ pub(in crate::live) struct WatchState {
 
 /// The first unread record before `end`. `None`: nothing is watched, or too much is unread. In that case the sessions learn that
 /// news are missing, and reading goes on at the end.
-fn unread(seen: &mut Option<u64>, end: u64, of: &Scopes, watch: &Watch) -> Option<u64> {
+fn unread<O: Offset>(seen: &mut Option<O>, end: O, of: &Scopes, watch: &Watch) -> Option<O> {
     if of.is_empty() {
         *seen = None;
         return None;
     }
     let from = *seen.get_or_insert(end);
-    if end.saturating_sub(from) <= MOST_BEHIND {
+    if end.number().saturating_sub(from.number()) <= MOST_BEHIND {
         return Some(from);
     }
     *seen = Some(end);
@@ -254,7 +254,7 @@ impl WatchTask {
     }
 
     async fn attempts(&mut self, of: Arc<Scopes>) -> Result<(), String> {
-        let end = *self.source.ledger().borrow();
+        let end = LedgerOffset(*self.source.ledger().borrow());
         let Some(mut from) = unread(&mut self.seen.ledger, end, &of, &self.watch) else { return Ok(()) };
         while from < end {
             let page = self.source.attempts(from, Arc::clone(&of)).await?;
@@ -272,7 +272,7 @@ impl WatchTask {
     }
 
     async fn events(&mut self, of: Arc<Scopes>) -> Result<(), String> {
-        let end = *self.events.borrow();
+        let end = EventOffset(*self.events.borrow());
         let Some(mut from) = unread(&mut self.seen.events, end, &of, &self.watch) else { return Ok(()) };
         while from < end {
             let page = self.source.events(from, Arc::clone(&of)).await?;

@@ -1,7 +1,7 @@
 //! The rules of all frames except commands, as tables of frames and replies.
 
 use super::*;
-use crate::model::EventId;
+use crate::model::{EventId, EventOffset};
 
 #[test]
 fn a_client_can_do_nothing_until_it_shows_a_valid_token() {
@@ -205,12 +205,12 @@ fn an_impossible_start_is_an_error_and_subscribes_to_nothing() {
     let mut talk = Talk::known();
     let mut frame = subscribe(OWN, "call.*.*");
     frame["data"]["after"] = "000000010000000000000004".into();
-    talk.place = || Err(StartError::Dropped(EventId { log: 1, offset: 4 }));
+    talk.place = || Err(StartError::Dropped(EventId { log: 1, offset: EventOffset(4) }));
     assert_eq!(talk.error(&frame), "events after 000000010000000000000004 are no longer kept");
     assert_eq!(talk.protocol.subscriptions.len(), 0);
-    talk.place = || Ok(StartPosition { from: 5, live_from: 9, since_us: 0 });
+    talk.place = || Ok(StartPosition { from: EventOffset(5), live_from: EventOffset(9), since_us: 0 });
     assert_eq!(talk.data(&frame)["event_id"], "000000010000000000000004");
-    assert_eq!(talk.protocol.subscriptions.position(), Some(5));
+    assert_eq!(talk.protocol.subscriptions.position(), Some(EventOffset(5)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod frames;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::AccountId;
+use crate::model::{AccountId, EventOffset};
 
 const OWN: &str = "000000000000000000000000000000aa";
 const BELOW: &str = "000000000000000000000000000000bb";
@@ -56,7 +56,7 @@ impl Talk {
             tree: Tree { is_master: false },
             now_us: 0,
             now_s: 100,
-            place: || Ok(StartPosition { from: 5, live_from: 5, since_us: 0 }),
+            place: || Ok(StartPosition { from: EventOffset(5), live_from: EventOffset(5), since_us: 0 }),
             denied: Denied::Token,
             revoked: false,
             asked: Vec::new(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::hints::{Hint, Hints, hint_of, hint_of_change};
-use crate::log;
-use crate::model::Event;
+use crate::log::ReaderOf;
+use crate::model::{Event, EventOffset};
 use crate::onboarding::source::Source;
 use crate::tasks::Tasks;
 
@@ -23,9 +23,14 @@ const RECORDS: usize = 1024;
 const BYTES: usize = 1 << 20;
 
 /// Turns KAZOO's messages from an offset on into hints.
-pub(super) async fn follow(events: log::Reader, mut next: u64, hints: Arc<Hints>, tasks: Tasks) {
+pub(super) async fn follow(
+    events: ReaderOf<EventOffset>,
+    mut next: EventOffset,
+    hints: Arc<Hints>,
+    tasks: Tasks,
+) {
     let mut ends = events.subscribe();
-    while ends.wait_for(|end| *end > next).await.is_ok() {
+    while ends.wait_for(|end| EventOffset(*end) > next).await.is_ok() {
         let reader = events.clone();
         let read = tasks.spawn_blocking(move || reader.read(next, RECORDS, BYTES)).await;
         let Ok(Ok(batch)) = read else {

@@ -28,8 +28,8 @@ use self::hints::Hints;
 use super::apply::Begin;
 use super::rules::Rules;
 use super::source::{Bounds, Source};
-use crate::log;
-use crate::model::Clock;
+use crate::log::ReaderOf;
+use crate::model::{Clock, EventOffset};
 use crate::state::State;
 use crate::tasks::Tasks;
 
@@ -57,7 +57,7 @@ pub struct SyncOptions {
 pub struct Sync {
     source: Source,
     state: State,
-    events: log::Reader,
+    events: ReaderOf<EventOffset>,
     begin: Arc<dyn Begin>,
     options: SyncOptions,
     clock: Clock,
@@ -79,7 +79,7 @@ pub struct Parts {
     /// The documents of this installation.
     pub state: State,
     /// The log with KAZOO's messages.
-    pub events: log::Reader,
+    pub events: ReaderOf<EventOffset>,
     /// Finds the positions at which new hooks start.
     pub begin: Arc<dyn Begin>,
     /// The source of the time.

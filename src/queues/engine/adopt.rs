@@ -11,7 +11,7 @@ use super::Engine;
 use super::directory::Directory;
 use super::unknown::{Adopted, Unknown};
 use crate::log::{ReadError, Record};
-use crate::model::{Account, AccountId, Event, FailureLimits, Family, Hook, HookId, ReplayId};
+use crate::model::{Account, AccountId, Event, EventOffset, FailureLimits, Family, Hook, HookId, ReplayId};
 use crate::queues::rules::partitions::{Partition, Partitions};
 use crate::queues::rules::router::subject_hash;
 
@@ -109,7 +109,12 @@ impl Engine {
 
     /// Offers an event that waited to every hook of these partitions that wants it. False: it is not an event of this
     /// account, because two accounts may share a tag.
-    fn route_late(&mut self, account: &Arc<Account>, record: &Record, awaited_by: Partitions) -> bool {
+    fn route_late(
+        &mut self,
+        account: &Arc<Account>,
+        record: &Record<EventOffset>,
+        awaited_by: Partitions,
+    ) -> bool {
         let Ok(event) = Event::decode(&record.payload) else { return false };
         if event.account != Some(account.id) || event.quarantine.is_some() {
             return false;

@@ -5,7 +5,7 @@ use super::command::{Command, RawStatus};
 use super::shadow::Stance;
 use super::slot::Slot;
 use super::survey::{Survey, SurveyedHook};
-use crate::model::{Gap, HookId, Moment, QueueKey, QueueStatus, WaitingPart, WaitingQuery};
+use crate::model::{EventOffset, Gap, HookId, Moment, QueueKey, QueueStatus, WaitingPart, WaitingQuery};
 use crate::queues::rules::replay::ReplayRun;
 
 impl Engine {
@@ -95,7 +95,7 @@ impl Engine {
     }
 
     /// The end of what has been routed, if the queue has looked at all of it and nothing is unsettled.
-    fn seen_all_until(&self, slot: &Slot) -> Option<u64> {
+    fn seen_all_until(&self, slot: &Slot) -> Option<EventOffset> {
         let (line, queue) = (slot.live_line(), slot.live_line().queue());
         let has_seen_all = line.is_live() && queue.is_empty() && !queue.has_spilled();
         has_seen_all.then(|| self.desk.owned.routed_to(slot.partition()))
@@ -114,7 +114,7 @@ impl Engine {
         // Retention may have dropped events of unsettled deliveries, and no read has found that out yet.
         let (first, end) = (self.desk.events.first(), self.desk.events.end());
         let lowest = oldest.unwrap_or(queue.next());
-        let dropped = (waiting > 0 && lowest < first).then_some((lowest, first));
+        let dropped = (waiting > 0 && lowest < first).then_some(Gap { from: lowest, until: first });
         // Events between the queue's position and `uncounted_until` are counted when they are read.
         // Events that are not routed yet are not counted either, so the number is exact only at the end of the
         // log.
@@ -123,7 +123,7 @@ impl Engine {
             state: slot.state(),
             paused: slot.hook().paused,
             // With nothing unsettled, the cursor follows the router even when no event was for this hook.
-            cursor: queue.cursor().max(self.seen_all_until(slot).unwrap_or(0)),
+            cursor: queue.cursor().max(self.seen_all_until(slot).unwrap_or_default()),
             log_end: end,
             waiting,
             waiting_exact: is_counted && dropped.is_none(),
@@ -134,7 +134,7 @@ impl Engine {
             oldest_waiting_age_ms: None,
             next_try_at_us: slot.next_try().map(Moment::micros),
             disable_reason: slot.hook().disable_reason.clone(),
-            gap: dropped.or(line.gap()).map(|(from, until)| Gap { from, until }),
+            gap: dropped.or(line.gap()),
         };
         RawStatus { status, oldest: oldest.or_else(|| (waiting > 0).then(|| queue.next())) }
     }
@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// Routes no event that comes after this until the next stance. Returns the log's end of this moment.
-    fn hold_events(&mut self) -> u64 {
+    fn hold_events(&mut self) -> EventOffset {
         let end = self.desk.events.end();
         self.stance.hold_from = Some(self.stance.end(end));
         end

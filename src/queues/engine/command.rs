@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::options::QueueOptions;
 use super::shadow::Stance;
 use super::survey::Survey;
-use crate::model::{HookId, QueueStatus, ReplayId, ReplayStatus, WaitingPart, WaitingQuery};
+use crate::model::{EventOffset, HookId, QueueStatus, ReplayId, ReplayStatus, WaitingPart, WaitingQuery};
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::rules::partitions::Partitions;
 use crate::queues::rules::replay::ReplayJob;
@@ -26,7 +26,7 @@ pub enum Command {
     Survey(oneshot::Sender<Survey>),
     /// Begin a replay, whose document is on disk already, for all of its range or for these offsets. False: there is no such
     /// hook.
-    Replay(Arc<ReplayJob>, Option<Arc<BTreeSet<u64>>>, oneshot::Sender<bool>),
+    Replay(Arc<ReplayJob>, Option<Arc<BTreeSet<EventOffset>>>, oneshot::Sender<bool>),
     /// The progress of a hook's replays that have not ended.
     Replays(HookId, oneshot::Sender<Vec<ReplayStatus>>),
     /// Whether a hook may have one more replay; if not, how many it has.
@@ -36,7 +36,7 @@ pub enum Command {
     /// Cancel a replay. The job in the answer has the end in it.
     Cancel(HookId, ReplayId, oneshot::Sender<Option<(ReplayStatus, Arc<ReplayJob>)>>),
     /// Route no event that comes after this. Answers the offset of the first event that waits.
-    HoldEvents(oneshot::Sender<u64>),
+    HoldEvents(oneshot::Sender<EventOffset>),
     /// Change what holds beside a KAZOO.
     Stance(Stance, oneshot::Sender<()>),
     /// These hooks have ended replays with dead deliveries, as their documents say. Hooks of other shards are left out.
@@ -59,5 +59,5 @@ pub struct RawStatus {
     /// Everything but `oldest_waiting_age_ms`.
     pub status: QueueStatus,
     /// The oldest unsettled delivery in the window.
-    pub oldest: Option<u64>,
+    pub oldest: Option<EventOffset>,
 }

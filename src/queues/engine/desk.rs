@@ -22,8 +22,8 @@ use super::slots::SlotId;
 use super::time::Time;
 use super::timers::Timers;
 use super::unclaimed::Unclaimed;
-use crate::log::Reader;
-use crate::model::{AccountId, Hook, Job, Moment};
+use crate::log::ReaderOf;
+use crate::model::{AccountId, EventOffset, Hook, Job, Moment};
 use crate::queues::ledger::recovered_queue::RecoveredQueue;
 use crate::queues::ledger::tally::Tally;
 use crate::queues::ledger::writer::Ledger;
@@ -41,7 +41,7 @@ pub(super) struct Desk {
     pub(super) random: SmallRng,
     /// Accounts and documents.
     pub(super) directory: Arc<dyn Directory>,
-    pub(super) events: Reader,
+    pub(super) events: ReaderOf<EventOffset>,
     pub(super) ledger: Ledger,
     pub(super) decisions: Decisions,
     /// The partitions of this engine, and how far the log has been routed.
@@ -85,7 +85,7 @@ impl Desk {
         &self,
         hook: &'a Hook,
         recovered: Option<&'a RecoveredQueue>,
-        start: u64,
+        start: EventOffset,
     ) -> Origin<'a> {
         let longest_delay = longest_delay(&self.options.policy, hook);
         Origin { limits: self.limits(), hook, recovered, start, now: self.time.now(), longest_delay }

@@ -98,7 +98,7 @@ pub(super) fn start_probe(desk: &mut Desk, id: SlotId, slot: &mut Slot, now: Mom
         // Nothing is in memory. A read for the slot follows from this change, so there may be something soon.
         return slot.put_off_probe(now + PROBE_AGAIN);
     };
-    tracing::info!(hook_id = %slot.hook().id, offset = job.key.offset, "recovery probe");
+    tracing::info!(hook_id = %slot.hook().id, offset = job.key.offset.0, "recovery probe");
     send(desk, slot, job);
 }
 

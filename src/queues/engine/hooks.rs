@@ -7,7 +7,7 @@ use super::desk::Desk;
 use super::line::Line;
 use super::slot::Slot;
 use super::slots::SlotId;
-use crate::model::{Account, AccountId, Birth, Family, Hook, QueueKey, Trigger};
+use crate::model::{Account, AccountId, Birth, EventOffset, Family, Hook, QueueKey, Trigger};
 use crate::queues::ledger::recovered_queue::RecoveredQueue;
 use crate::queues::rules::partitions::Partition;
 use crate::queues::rules::permits::Claim;
@@ -93,7 +93,7 @@ impl Engine {
     }
 
     /// The slot of an account's callflow webhooks, which is made when the first such event is routed.
-    pub(super) fn one_shot_slot(&mut self, account: AccountId, offset: u64) -> SlotId {
+    pub(super) fn one_shot_slot(&mut self, account: AccountId, offset: EventOffset) -> SlotId {
         let made = || Arc::new(one_shot_hook(account, offset));
         let Some(id) = self.slots.owner(QueueKey::OneShot(account)) else { return self.add_hook(&made()) };
         if self.slots.get(id).is_some_and(Slot::is_gone) {
@@ -107,7 +107,7 @@ impl Engine {
     pub(super) fn restore_one_shots(&mut self, accounts: Vec<AccountId>) {
         for account in accounts {
             if self.desk.directory.account(account).is_some() {
-                self.one_shot_slot(account, 0);
+                self.one_shot_slot(account, EventOffset::FIRST);
             }
         }
     }
@@ -153,7 +153,7 @@ fn live_line(desk: &Desk, hook: &Hook, recovered: Option<&RecoveredQueue>) -> Li
 }
 
 /// The hook that stands for the webhooks of an account's callflows. Each event has its own target.
-fn one_shot_hook(account: AccountId, offset: u64) -> Hook {
+fn one_shot_hook(account: AccountId, offset: EventOffset) -> Hook {
     Hook {
         name: "callflow".to_owned(),
         start_offset: offset,

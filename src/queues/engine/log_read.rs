@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::directory::Directory;
 use crate::kazoo;
-use crate::log::{Batch, ReadError, Reader, Record};
-use crate::model::{Event, Family, Hook, Ordering, QueueKey};
+use crate::log::{Batch, ReadError, ReaderOf, Record};
+use crate::model::{Event, EventOffset, Family, Hook, Ordering, QueueKey};
 use crate::queues::queue::kept::{Budget, Kept};
 use crate::queues::queue::lane::LaneKey;
 use crate::queues::rules::replay::ReplayRun;
@@ -32,9 +32,9 @@ pub(super) struct ReadRequest {
     /// Only the rest of this lane. `None`: everything that the queue wants.
     pub(super) lane: Option<LaneKey>,
     /// The first offset to look at.
-    pub(super) from: u64,
+    pub(super) from: EventOffset,
     /// The first offset after the range.
-    pub(super) until: u64,
+    pub(super) until: EventOffset,
     /// The most events to find.
     pub(super) max: usize,
     /// The hook as it is now.
@@ -51,7 +51,7 @@ pub(super) struct ReadRequest {
 #[derive(Debug)]
 pub(super) struct Found {
     /// Its position in the log.
-    pub(super) offset: u64,
+    pub(super) offset: EventOffset,
     /// The hash of its subject.
     pub(super) subject: u64,
     /// Its record, if it was kept in memory.
@@ -66,9 +66,9 @@ pub(super) struct ReadDone {
     /// The lane, if the read was for the rest of one.
     pub(super) lane: Option<LaneKey>,
     /// Where it began.
-    pub(super) from: u64,
+    pub(super) from: EventOffset,
     /// Everything below this offset has been looked at.
-    pub(super) next: u64,
+    pub(super) next: EventOffset,
     /// The events, in the order of the log.
     pub(super) found: Result<Vec<Found>, ReadError>,
     /// Whether this was the thread's last read.
@@ -81,7 +81,7 @@ pub(super) struct ReadRun {
     /// At least one.
     pub(super) requests: Vec<ReadRequest>,
     /// The log.
-    pub(super) events: Reader,
+    pub(super) events: ReaderOf<EventOffset>,
     /// The accounts whose events have all been routed.
     pub(super) accounts: Arc<dyn Directory>,
     /// Memory for records.
@@ -103,7 +103,12 @@ impl ReadRun {
 }
 
 /// Reads until enough is found, the range ends, much of the log has been looked at, or memory is scarce.
-fn read(request: &ReadRequest, events: &Reader, state: &dyn Directory, budget: &Budget) -> ReadDone {
+fn read(
+    request: &ReadRequest,
+    events: &ReaderOf<EventOffset>,
+    state: &dyn Directory,
+    budget: &Budget,
+) -> ReadDone {
     let mut next = request.from;
     let mut found = Vec::new();
     let mut looked_at = 0;
@@ -141,7 +146,12 @@ fn read(request: &ReadRequest, events: &Reader, state: &dyn Directory, budget: &
     }
 }
 
-fn read_batch(request: &ReadRequest, events: &Reader, from: u64, max: usize) -> Result<Batch, ReadError> {
+fn read_batch(
+    request: &ReadRequest,
+    events: &ReaderOf<EventOffset>,
+    from: EventOffset,
+    max: usize,
+) -> Result<Batch<EventOffset>, ReadError> {
     if request.hook.include_subaccounts {
         events.read(from, max, READ_BYTES)
     } else {
@@ -149,7 +159,12 @@ fn read_batch(request: &ReadRequest, events: &Reader, from: u64, max: usize) -> 
     }
 }
 
-fn wanted(request: &ReadRequest, record: Record, state: &dyn Directory, budget: &Budget) -> Option<Found> {
+fn wanted(
+    request: &ReadRequest,
+    record: Record<EventOffset>,
+    state: &dyn Directory,
+    budget: &Budget,
+) -> Option<Found> {
     let hook = &request.hook;
     if record.offset >= request.until || record.offset < request.from {
         return None;
@@ -167,9 +182,9 @@ fn wanted(request: &ReadRequest, record: Record, state: &dyn Directory, budget: 
     let subject = subject_hash(&event);
     // Two subjects with the same hash share a lane, so comparing hashes finds exactly the lane.
     let in_lane = request.lane.is_none_or(|lane| match request.ordering {
-        Ordering::Subject => lane == subject,
+        Ordering::Subject => lane.0 == subject,
         Ordering::Hook => true,
-        Ordering::None => lane == record.offset,
+        Ordering::None => lane.0 == record.offset.0,
     });
     let wants = fits && replayed && in_lane;
     wants.then(|| Found { offset: record.offset, subject, record: keep(request, record.payload, budget) })
@@ -188,6 +203,6 @@ fn keep(request: &ReadRequest, record: Bytes, budget: &Budget) -> Option<Kept> {
 }
 
 /// The first offset that may be delivered. A replay may reach back before the hook was made; the live queue may not.
-fn floor(request: &ReadRequest) -> u64 {
-    if request.replay.is_some() { 0 } else { request.hook.start_offset }
+fn floor(request: &ReadRequest) -> EventOffset {
+    if request.replay.is_some() { EventOffset::FIRST } else { request.hook.start_offset }
 }

@@ -56,8 +56,8 @@ use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::log::{Appender, Reader};
-use crate::model::{Attempt, Clock, Hook, Job, Moment};
+use crate::log::{Appender, ReaderOf};
+use crate::model::{Attempt, Clock, EventOffset, Hook, Job, Moment};
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::ledger::tally::Tally;
 use crate::queues::ledger::writer::{Ledger, LedgerError, Pushed};
@@ -111,7 +111,7 @@ pub struct Parts {
     /// The seed of the random numbers that spread retries.
     pub seed: u64,
     /// The events.
-    pub events: Reader,
+    pub events: ReaderOf<EventOffset>,
     /// The writing end of the ledger.
     pub ledger: Appender,
     /// Where attempts and deliveries are counted.

@@ -91,10 +91,10 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{HookId, QueueKey, ReplayId};
+    use crate::model::{EventOffset, HookId, QueueKey, ReplayId};
     use crate::queues::testing::POLICY;
 
-    const LIVE: JobKey = JobKey { queue: QueueKey::Hook(HookId(1)), offset: 7 };
+    const LIVE: JobKey = JobKey { queue: QueueKey::Hook(HookId(1)), offset: EventOffset(7) };
 
     fn at(seconds: u64) -> Moment {
         Moment::from_micros(seconds * 1_000_000)
@@ -115,7 +115,7 @@ mod tests {
         let mut probe = Probe::first(Some(at(10)));
         probe.started(LIVE);
         let of_replay = JobKey { queue: QueueKey::Replay(ReplayId(2)), ..LIVE };
-        let of_other_event = JobKey { offset: 8, ..LIVE };
+        let of_other_event = JobKey { offset: EventOffset(8), ..LIVE };
         assert!(probe.is(LIVE) && !probe.is(of_replay) && !probe.is(of_other_event));
     }
 

@@ -63,15 +63,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{HookId, Ordering, QueueKey};
+    use crate::model::{EventOffset, HookId, Ordering, QueueKey};
     use crate::queues::testing::hook;
 
     fn request(id: u128) -> ReadRequest {
         ReadRequest {
             queue: QueueKey::Hook(HookId(id)),
             lane: None,
-            from: 0,
-            until: 9,
+            from: EventOffset(0),
+            until: EventOffset(9),
             max: 9,
             hook: Arc::new(hook(id)),
             replay: None,

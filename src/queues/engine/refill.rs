@@ -6,6 +6,7 @@ use super::line::reading::Reach;
 use super::log_read::{ReadDone, ReadRun};
 use super::slot::Slot;
 use super::slots::SlotId;
+use crate::model::Gap;
 use crate::queues::ledger::record::LedgerRecord;
 
 impl Engine {
@@ -40,13 +41,13 @@ fn take_read(desk: &mut Desk, id: SlotId, slot: &mut Slot, done: ReadDone) {
     match slot.take_read(done, reach) {
         None => desk.defect("a read was made for a queue that its slot does not have", queue),
         Some(Ok(None)) => {}
-        Some(Ok(Some((from, to)))) => {
-            tracing::warn!(queue = %queue.id(), from, to, "retention dropped events before this hook had read them");
+        Some(Ok(Some(Gap { from, until: to }))) => {
+            tracing::warn!(queue = %queue.id(), from = from.0, to = to.0, "retention dropped events before this hook had read them");
             let record = LedgerRecord::Gap { queue: queue.id(), from, to };
             desk.ledger.push(slot.hook().id.tag(), desk.time.wall(), &record);
         }
         Some(Err(error)) => {
-            tracing::error!(queue = %queue.id(), from = offset, %error, "events log cannot be read");
+            tracing::error!(queue = %queue.id(), from = offset.0, %error, "events log cannot be read");
             desk.reads.failed(id);
         }
     }

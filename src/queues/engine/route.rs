@@ -7,7 +7,7 @@ use super::line::Routed;
 use super::slots::SlotId;
 use crate::kazoo;
 use crate::log::{ReadError, Record};
-use crate::model::{Account, Event, Family};
+use crate::model::{Account, Event, EventOffset, Family};
 use crate::queues::ledger::record::HeldEvent;
 use crate::queues::rules::partitions::Partition;
 use crate::queues::rules::router::subject_hash;
@@ -29,7 +29,7 @@ impl Engine {
             self.fall_behind(routed, first);
         }
         let from = routed.max(first);
-        let most = max.min(usize::try_from(end.saturating_sub(from)).unwrap_or(max));
+        let most = max.min(usize::try_from(end.since(from)).unwrap_or(max));
         let batch = self.desk.events.read(from, most, READ_BYTES)?;
         // The changes come after the read and before routing: a change that was answered before one of these events was
         // handed in is in the channel by now, so it applies to the event.
@@ -43,7 +43,7 @@ impl Engine {
 
     /// Retention has dropped the events from `before` to `first`, which were to be routed next. The live queues read on from
     /// where they are, and report the gap.
-    fn fall_behind(&mut self, before: u64, first: u64) {
+    fn fall_behind(&mut self, before: EventOffset, first: EventOffset) {
         self.desk.owned.route_to(first);
         for id in self.slots.which(|slot| slot.live_line().is_live()) {
             self.slots.touch(&mut self.desk, id, |desk, slot| {
@@ -55,9 +55,9 @@ impl Engine {
         }
     }
 
-    fn route(&mut self, record: &Record) -> Result<(), ReadError> {
+    fn route(&mut self, record: &Record<EventOffset>) -> Result<(), ReadError> {
         let Ok(event) = Event::decode(&record.payload) else {
-            tracing::error!(offset = record.offset, "event record cannot be decoded and is skipped");
+            tracing::error!(offset = record.offset.0, "event record cannot be decoded and is skipped");
             return Ok(());
         };
         let (Some(family), Some(id)) = (event.family, event.account) else { return Ok(()) };
@@ -100,7 +100,7 @@ impl Engine {
         found
     }
 
-    fn offer(&mut self, slots: &[SlotId], record: &Record, event: &Event<'_>) {
+    fn offer(&mut self, slots: &[SlotId], record: &Record<EventOffset>, event: &Event<'_>) {
         if slots.is_empty() {
             return;
         }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::model::Ownership;
+use crate::model::{EventOffset, Ownership};
 
 /// The delay before a probe that came due while nothing may be sent is looked at again.
 pub(super) const QUIET_PROBE: Duration = Duration::from_secs(5);
@@ -15,7 +15,7 @@ pub(super) const QUIET_PROBE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stance {
     /// Events from this offset on are not routed.
-    pub hold_from: Option<u64>,
+    pub hold_from: Option<EventOffset>,
     /// Nothing may be sent, so no hook is probed.
     pub is_quiet: bool,
 }
@@ -28,7 +28,7 @@ impl Stance {
     }
 
     /// The end of what may be routed of a log that ends at `end`.
-    pub(super) fn end(self, end: u64) -> u64 {
+    pub(super) fn end(self, end: EventOffset) -> EventOffset {
         self.hold_from.map_or(end, |hold| hold.min(end))
     }
 }

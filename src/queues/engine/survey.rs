@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{AccountId, Hook, QueueState, QueueStatus, ReplayStatus};
+use crate::model::{AccountId, EventOffset, Hook, QueueState, QueueStatus, ReplayStatus};
 
 /// All queues at one moment. It takes the engine about a microsecond for each hook.
 #[derive(Debug, Clone, Default)]
@@ -10,7 +10,7 @@ pub struct Survey {
     /// Attempts under way.
     pub in_flight: usize,
     /// Every event below this offset has been routed.
-    pub routed: u64,
+    pub routed: EventOffset,
     /// Hooks with their queues, in no particular order, without callflow webhooks.
     pub hooks: Vec<SurveyedHook>,
     /// Deliveries of callflow webhooks that are not settled.
@@ -27,14 +27,14 @@ pub struct SurveyedHook {
     /// Its queue. The age of the oldest waiting delivery is that of its block in the log (`Reader::time_near`).
     pub status: QueueStatus,
     /// The oldest unsettled delivery.
-    pub oldest: Option<u64>,
+    pub oldest: Option<EventOffset>,
 }
 
 impl Survey {
     /// The surveys of all shards, joined.
     #[must_use]
     pub fn of_all(shards: Vec<Self>) -> Self {
-        let mut all = Self { routed: u64::MAX, ..Self::default() };
+        let mut all = Self { routed: EventOffset::MAX, ..Self::default() };
         for shard in shards {
             all.in_flight += shard.in_flight;
             all.routed = all.routed.min(shard.routed);

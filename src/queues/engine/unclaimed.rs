@@ -6,7 +6,7 @@
 //! from the beginning after a restart.
 
 use super::directory::Directory;
-use crate::model::{AccountId, Hook, ReplayId};
+use crate::model::{AccountId, EventOffset, Hook, ReplayId};
 use crate::queues::ledger::record::{HeldEvent, QueueImage};
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::ledger::recovered_queue::RecoveredQueue;
@@ -36,14 +36,14 @@ impl Unclaimed {
     }
 
     /// Where a hook's live queue begins if no checkpoint has its position; the log begins at `first`.
-    pub(super) fn start_of(&self, hook: &Hook, first: u64) -> u64 {
+    pub(super) fn start_of(&self, hook: &Hook, first: EventOffset) -> EventOffset {
         match self.recovered.routed(Partition::of(hook.id)) {
             // The hook is missing in the checkpoint because it did not exist then, and not because everything was settled.
             Some(routed) if self.recovered.is_newer(hook) => routed.min(hook.start_offset),
             Some(routed) => routed,
             // Nothing was settled that the ledger does not name. What retention has dropped since then is reported as a gap
             // when the queue is read on.
-            None if self.recovered.is_whole && !hook.one_shot => 0,
+            None if self.recovered.is_whole && !hook.one_shot => EventOffset::FIRST,
             None => first,
         }
     }
@@ -93,7 +93,7 @@ impl Unclaimed {
         }
         let account = directory.account(image.queue.as_one_shot())?;
         // A queue of callflow webhooks. Its settlements lie at or above its partition's last checkpoint, so that is where it begins.
-        let router = self.recovered.routed(Partition::of(image.queue.as_hook())).unwrap_or(0);
+        let router = self.recovered.routed(Partition::of(image.queue.as_hook())).unwrap_or_default();
         Some(QueueImage {
             one_shot: Some(account.id),
             next: router,

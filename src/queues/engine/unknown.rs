@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::options::UnknownLimits;
-use crate::model::{AccountId, Moment, Now, WallTime};
+use crate::model::{AccountId, EventOffset, Moment, Now, WallTime};
 use crate::queues::ledger::record::HeldEvent;
 use crate::queues::rules::partitions::Partitions;
 
@@ -18,7 +18,7 @@ const OVERHEAD: u64 = 64;
 /// An event that waits.
 #[derive(Debug, Clone, Copy)]
 struct Held {
-    offset: u64,
+    offset: EventOffset,
     bytes: u64,
     since: Moment,
     awaited_by: Partitions,
@@ -79,7 +79,7 @@ struct Inner {
     by_bytes: BTreeSet<(u64, AccountId)>,
     /// Accounts that became known a short while ago: the first event that waited, and until when new hooks of the
     /// account begin there.
-    became_known: HashMap<AccountId, (u64, Moment)>,
+    became_known: HashMap<AccountId, (EventOffset, Moment)>,
     bytes: u64,
     counts: UnknownCounts,
 }
@@ -100,7 +100,7 @@ impl Unknown {
     /// Where a hook that is made now for `account` should begin if events came before the account was known: at the first
     /// event that still waits, or that waited until a short while ago.
     #[must_use]
-    pub fn first_waiting(&self, account: AccountId) -> Option<u64> {
+    pub fn first_waiting(&self, account: AccountId) -> Option<EventOffset> {
         let inner = self.inner();
         let waiting = inner.accounts.get(&account).and_then(|of| of.events.front()).map(|held| held.offset);
         waiting.or_else(|| inner.became_known.get(&account).map(|(offset, _)| *offset))
@@ -262,11 +262,16 @@ mod tests {
     const LIMITS: UnknownLimits = UnknownLimits { wait: Duration::from_secs(10), bytes: 10 * 164 };
 
     fn event(account: u128, offset: u64) -> HeldEvent {
-        HeldEvent { account: AccountId(account), offset, bytes: 100, awaited_by: Partitions::ALL }
+        HeldEvent {
+            account: AccountId(account),
+            offset: EventOffset(offset),
+            bytes: 100,
+            awaited_by: Partitions::ALL,
+        }
     }
 
     fn taken(unknown: &Unknown, account: u128, now: Moment) -> Vec<u64> {
-        unknown.take(AccountId(account), LIMITS, now).iter().map(|event| event.offset).collect()
+        unknown.take(AccountId(account), LIMITS, now).iter().map(|event| event.offset.0).collect()
     }
 
     fn at(seconds: u64) -> Now {
@@ -294,7 +299,7 @@ mod tests {
         unknown.hold(event(1, 5), LIMITS, at(0));
         unknown.hold(event(1, 6), LIMITS, at(7));
         unknown.expire(LIMITS, at(10), |_| false);
-        assert_eq!(unknown.first_waiting(AccountId(1)), Some(6));
+        assert_eq!(unknown.first_waiting(AccountId(1)), Some(EventOffset(6)));
         assert_eq!((unknown.counts().expired, unknown.image()), (1, vec![event(1, 6)]));
     }
 
@@ -303,7 +308,7 @@ mod tests {
         let unknown = Unknown::default();
         unknown.hold(event(1, 5), LIMITS, at(0));
         assert_eq!(taken(&unknown, 1, at(3).moment), [5]);
-        assert_eq!(unknown.first_waiting(AccountId(1)), Some(5));
+        assert_eq!(unknown.first_waiting(AccountId(1)), Some(EventOffset(5)));
         unknown.expire(LIMITS, at(13), |_| false);
         assert_eq!(unknown.first_waiting(AccountId(1)), None);
     }

@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 
 use crate::log::ReadError;
 use crate::model::{
-    AccountId, Clock, Hook, HookId, Minute, Pulse, QueueStatus, WaitingPart, WaitingQuery, WallTime,
+    AccountId, Clock, EventOffset, Hook, HookId, LedgerOffset, Minute, Pulse, QueueStatus, WaitingPart,
+    WaitingQuery, WallTime,
 };
 use crate::queues::engine::command::{Command, RawStatus};
 use crate::queues::engine::options::QueueOptions;
@@ -83,13 +84,13 @@ impl Queues {
     /// The offset at which a new hook of this account should begin, if events of the account arrived before the account was
     /// known.
     #[must_use]
-    pub fn first_waiting(&self, account: AccountId) -> Option<u64> {
+    pub fn first_waiting(&self, account: AccountId) -> Option<EventOffset> {
         self.unknown.iter().filter_map(|unknown| unknown.first_waiting(account)).min()
     }
 
     /// The ledger's end.
     #[must_use]
-    pub fn ledger_end(&self) -> u64 {
+    pub fn ledger_end(&self) -> LedgerOffset {
         self.logs.ledger.end()
     }
 
@@ -147,7 +148,7 @@ impl Queues {
         }
         let waits = |raw: &RawStatus| raw.oldest.filter(|_| raw.status.waiting > 0);
         let waiting = asked.iter().enumerate().filter_map(|(at, raw)| Some((waits(raw.as_ref()?)?, at)));
-        let mut waiting: Vec<(u64, usize)> = waiting.collect();
+        let mut waiting: Vec<(EventOffset, usize)> = waiting.collect();
         let mut statuses: Vec<_> = asked.into_iter().map(|raw| raw.map(|raw| raw.status)).collect();
         if waiting.is_empty() {
             return Ok(statuses);
@@ -220,9 +221,9 @@ impl Queues {
 
     /// Stops the routing of events that arrive after this, until `stand`. Returns the offset below which engines may have
     /// routed events.
-    pub async fn hold_events(&self) -> Result<u64, AskError> {
+    pub async fn hold_events(&self) -> Result<EventOffset, AskError> {
         let ends = self.shards.ask_all(Command::HoldEvents).await?;
-        Ok(ends.into_iter().max().unwrap_or(0))
+        Ok(ends.into_iter().max().unwrap_or_default())
     }
 
     /// Sets the stance beside a KAZOO. It applies in all engines when this returns.

@@ -9,8 +9,8 @@ use super::{AskError, Queues};
 use crate::kazoo;
 use crate::log::{ReadError, Record};
 use crate::model::{
-    Actor, Event, Hook, HookId, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
-    WallTime,
+    Actor, Event, EventOffset, Hook, HookId, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState,
+    ReplayStatus, WallTime,
 };
 use crate::queues::engine::command::Command;
 use crate::queues::ledger::failing::Failures;
@@ -78,7 +78,7 @@ impl Queues {
     }
 
     /// The offsets that a replay delivers. `None`: its whole range.
-    async fn chosen(&self, job: &ReplayJob) -> Result<Option<Arc<BTreeSet<u64>>>, AskError> {
+    async fn chosen(&self, job: &ReplayJob) -> Result<Option<Arc<BTreeSet<EventOffset>>>, AskError> {
         let which = match job.only {
             ReplayOnly::All => return Ok(None),
             ReplayOnly::Chosen => return Ok(Some(Arc::new(job.offsets.iter().copied().collect()))),
@@ -282,19 +282,19 @@ struct Count<'a> {
     job: &'a ReplayJob,
     hook: &'a Hook,
     /// The offsets to count; `None` for the whole range.
-    chosen: Option<Arc<BTreeSet<u64>>>,
+    chosen: Option<Arc<BTreeSet<EventOffset>>>,
 }
 
 /// The count of a part of the range.
 struct Counted {
     matched: u64,
     /// Where the next part begins. `None`: the range has been counted.
-    next: Option<u64>,
+    next: Option<EventOffset>,
 }
 
 impl Count<'_> {
     /// Counts the part of the range that begins here.
-    fn part(&self, from: u64) -> Result<Counted, ReadError> {
+    fn part(&self, from: EventOffset) -> Result<Counted, ReadError> {
         let (mut at, mut matched) = (from, 0);
         for _ in 0..READS_OF_A_PART {
             if at >= self.job.until {
@@ -315,7 +315,7 @@ impl Count<'_> {
         Ok(Counted { matched, next: Some(at) })
     }
 
-    fn matches(&self, record: &Record) -> bool {
+    fn matches(&self, record: &Record<EventOffset>) -> bool {
         let is_chosen = self.chosen.as_ref().is_none_or(|chosen| chosen.contains(&record.offset));
         let Ok(event) = Event::decode(&record.payload) else { return false };
         let account = event.account.and_then(|account| self.logs.state.account(account));

@@ -9,7 +9,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, mpsc, oneshot};
 
 use super::readings::ReadingError;
 use crate::log::ReadError;
-use crate::model::HookId;
+use crate::model::{EventOffset, HookId};
 use crate::queues::engine::command::{Command, RawStatus};
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
@@ -33,9 +33,9 @@ pub enum AskError {
     #[error("range is empty: it starts at offset {from} and ends at {until}")]
     EmptyRange {
         /// Start of the range.
-        from: u64,
+        from: EventOffset,
         /// End of the range.
-        until: u64,
+        until: EventOffset,
     },
     /// The queues have ended.
     #[error("queues have ended")]

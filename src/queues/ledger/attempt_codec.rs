@@ -1,7 +1,7 @@
 //! The bytes of an attempt's record, in all versions. A successful attempt takes 34 bytes.
 
 use super::attempt_record::{AttemptRecord, Ending, Outcome};
-use super::codec::{DecodeRecordError, Fields, kind, put_bytes, put_id, put_number, put_time};
+use super::codec::{DecodeRecordError, Fields, kind, put_bytes, put_id, put_number, put_offset, put_time};
 use crate::model::{Failure, OwnFault, Phases, QueueId, Response, Sent, TransportError, Unsendable};
 
 /// The most bytes of a failure's detail that are stored.
@@ -27,7 +27,7 @@ pub(in crate::queues) fn encode_attempt(out: &mut Vec<u8>, attempt: &AttemptReco
     let kind = if attempt.outcome.is_good() && !is_status_only { kind::ATTEMPT_4 } else { kind::ATTEMPT_3 };
     out.extend_from_slice(&[kind, attempt.outcome as u8]);
     put_id(out, attempt.queue.0);
-    put_number(out, attempt.offset);
+    put_offset(out, attempt.offset);
     put_number(out, u64::from(attempt.attempt));
     put_number(out, u64::from(attempt.tries));
     put_number(out, u64::from(attempt.tries_left));
@@ -62,7 +62,7 @@ pub(in crate::queues) fn decode_attempt(
     version: Version,
 ) -> Result<AttemptRecord, DecodeRecordError> {
     let outcome = Outcome::from_byte(f.byte()?).ok_or(DecodeRecordError::Unknown("outcome"))?;
-    let (queue, offset, attempt) = (QueueId(f.id()?), f.number()?, f.small()?);
+    let (queue, offset, attempt) = (QueueId(f.id()?), f.offset()?, f.small()?);
     let (tries, tries_left, duration_us, due) = (f.small()?, f.small()?, f.number()?, f.time()?);
     let has_request = version >= Version::WithRequest;
     let generation = if has_request { Some(f.number()?) } else { None };
@@ -179,13 +179,13 @@ fn cut(detail: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Moment;
+    use crate::model::{EventOffset, Moment};
     use crate::queues::LedgerRecord;
 
     fn record(sent: Option<Sent>, ending: Ending) -> AttemptRecord {
         AttemptRecord {
             queue: QueueId(7),
-            offset: 300,
+            offset: EventOffset(300),
             attempt: 2,
             tries: 2,
             tries_left: 1,
@@ -272,7 +272,7 @@ mod tests {
     fn a_success_is_small() {
         let ending = Ending::Answered(Response { status: 200, ..Response::default() });
         let record = AttemptRecord {
-            offset: 1 << 20,
+            offset: EventOffset(1 << 20),
             attempt: 1,
             tries: 1,
             tries_left: 0,

@@ -3,7 +3,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::model::{Failure, Moment, OwnFault, Phases, QueueId, Response, Sent, Unsendable};
+use crate::model::{EventOffset, Failure, Moment, OwnFault, Phases, QueueId, Response, Sent, Unsendable};
 use crate::queues::queue::window::as_number;
 use crate::queues::rules::fate::Fate;
 
@@ -81,7 +81,7 @@ pub struct AttemptRecord {
     /// The queue.
     pub queue: QueueId,
     /// The event's offset.
-    pub offset: u64,
+    pub offset: EventOffset,
     /// The number of the attempt, from 1.
     pub attempt: u16,
     /// The tries of the delivery, including this one.

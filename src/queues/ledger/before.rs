@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::filing::Filing;
 use super::record::LedgerRecord;
-use crate::model::QueueId;
+use crate::model::{EventOffset, LedgerOffset, QueueId};
 use crate::queues::rules::fate::Fate;
 use crate::queues::rules::partitions::{Partition, Partitions};
 
@@ -22,10 +22,10 @@ pub(super) struct Lately(VecDeque<Settled>);
 
 #[derive(Debug, Clone, Copy)]
 struct Settled {
-    at: u64,
+    at: LedgerOffset,
     partition: Partition,
     queue: QueueId,
-    offset: u64,
+    offset: EventOffset,
     fate: Fate,
 }
 
@@ -57,11 +57,11 @@ impl Lately {
 
 /// By queue, its partition, and what was settled shortly before the last checkpoint of that partition.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Before(BTreeMap<QueueId, (Partition, Vec<(u64, Fate)>)>);
+pub(super) struct Before(BTreeMap<QueueId, (Partition, Vec<(EventOffset, Fate)>)>);
 
 impl Before {
     /// Removes and returns what was settled in a queue.
-    pub(super) fn take(&mut self, queue: QueueId) -> Vec<(u64, Fate)> {
+    pub(super) fn take(&mut self, queue: QueueId) -> Vec<(EventOffset, Fate)> {
         self.0.remove(&queue).map(|(_, settled)| settled).unwrap_or_default()
     }
 

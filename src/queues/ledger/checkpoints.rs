@@ -1,7 +1,8 @@
 //! Finds the checkpoint from which on a start has to read the ledger.
 
 use super::record::{CHECKPOINT_END_TAG, LedgerRecord};
-use crate::log::{ReadError, Reader};
+use crate::log::{ReadError, ReaderOf};
+use crate::model::LedgerOffset;
 use crate::queues::rules::partitions::Partitions;
 
 /// The records and bytes of one read.
@@ -13,12 +14,15 @@ const BATCH_BYTES: usize = 1 << 20;
 ///
 /// A checkpoint with a damaged record is not complete. The damaged record may have been a queue, and a queue that a
 /// checkpoint does not contain counts as settled, so its deliveries would be lost.
-pub fn last_checkpoint(ledger: &Reader) -> Result<Option<u64>, ReadError> {
+pub fn last_checkpoint(ledger: &ReaderOf<LedgerOffset>) -> Result<Option<LedgerOffset>, ReadError> {
     checkpoint_of(ledger, Partitions::ALL)
 }
 
 /// The same for some partitions only.
-pub(super) fn checkpoint_of(ledger: &Reader, partitions: Partitions) -> Result<Option<u64>, ReadError> {
+pub(super) fn checkpoint_of(
+    ledger: &ReaderOf<LedgerOffset>,
+    partitions: Partitions,
+) -> Result<Option<LedgerOffset>, ReadError> {
     let (mut before, mut missing) = (ledger.end(), partitions);
     // From the newest checkpoint back, until every partition is covered. Shards write checkpoints of their own partitions,
     // so several of them may be needed.
@@ -33,7 +37,7 @@ pub(super) fn checkpoint_of(ledger: &Reader, partitions: Partitions) -> Result<O
             continue;
         };
         let Ok(LedgerRecord::CheckpointEnd { back }) = LedgerRecord::decode(&last.payload) else { continue };
-        let begin = last.offset.saturating_sub(back);
+        let begin = last.offset - back;
         // If the first record is damaged, it is unknown which partitions the checkpoint covers. Then it covers none.
         let covers = covered(ledger, begin)?;
         // Its partitions are not asked for, or a later checkpoint covers them already. Then its state does not matter.
@@ -48,8 +52,8 @@ pub(super) fn checkpoint_of(ledger: &Reader, partitions: Partitions) -> Result<O
                 }
             }
             _ => tracing::error!(
-                begin,
-                end = last.offset,
+                begin = begin.0,
+                end = last.offset.0,
                 "a checkpoint of the ledger is damaged; an earlier one is used"
             ),
         }
@@ -57,7 +61,7 @@ pub(super) fn checkpoint_of(ledger: &Reader, partitions: Partitions) -> Result<O
 }
 
 /// What the checkpoint covers that begins at this offset. `None` if there is no sound first record of a checkpoint.
-fn covered(ledger: &Reader, begin: u64) -> Result<Option<Partitions>, ReadError> {
+fn covered(ledger: &ReaderOf<LedgerOffset>, begin: LedgerOffset) -> Result<Option<Partitions>, ReadError> {
     let batch = ledger.read(begin, 1, BATCH_BYTES)?;
     let first = batch.records.first().filter(|record| record.offset == begin);
     Ok(match first.map(|record| LedgerRecord::decode(&record.payload)) {
@@ -67,7 +71,11 @@ fn covered(ledger: &Reader, begin: u64) -> Result<Option<Partitions>, ReadError>
 }
 
 /// Whether all records of a checkpoint before its last one are sound and of the right kind.
-fn is_whole(ledger: &Reader, begin: u64, end: u64) -> Result<bool, ReadError> {
+fn is_whole(
+    ledger: &ReaderOf<LedgerOffset>,
+    begin: LedgerOffset,
+    end: LedgerOffset,
+) -> Result<bool, ReadError> {
     let mut at = begin;
     while at < end {
         let batch = ledger.read(at, BATCH_RECORDS, BATCH_BYTES)?;
@@ -80,7 +88,7 @@ fn is_whole(ledger: &Reader, begin: u64, end: u64) -> Result<bool, ReadError> {
             if !is_part || record.offset != at {
                 return Ok(false);
             }
-            at += 1;
+            at = at + 1;
         }
         if at < end && (batch.next != at || batch.records.is_empty()) {
             return Ok(false);

@@ -1,6 +1,6 @@
 //! The fields of ledger records: numbers of variable length, ids, times and byte strings.
 
-use crate::model::Moment;
+use crate::model::{EventOffset, Moment};
 
 /// A ledger record that cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,10 @@ pub(in crate::queues) fn put_time(out: &mut Vec<u8>, time: Option<Moment>) {
     put_number(out, time.map_or(0, Moment::micros));
 }
 
+pub(in crate::queues) fn put_offset(out: &mut Vec<u8>, offset: EventOffset) {
+    put_number(out, offset.0);
+}
+
 /// Appends the 16 bytes of an id.
 pub(in crate::queues) fn put_id(out: &mut Vec<u8>, id: u128) {
     out.extend_from_slice(&id.to_be_bytes());
@@ -85,6 +89,10 @@ impl<'a> Fields<'a> {
     /// A time that may be missing, as [`put_time`] wrote it.
     pub(in crate::queues) fn time(&mut self) -> Result<Option<Moment>, DecodeRecordError> {
         Ok(Some(self.number()?).filter(|us| *us > 0).map(Moment::from_micros))
+    }
+
+    pub(in crate::queues) fn offset(&mut self) -> Result<EventOffset, DecodeRecordError> {
+        Ok(EventOffset(self.number()?))
     }
 
     /// A number of 16 bits. A larger one becomes the largest.

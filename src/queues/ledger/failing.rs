@@ -7,7 +7,7 @@ use super::filed::Filed;
 use super::logs::Logs;
 use super::record::{LedgerRecord, Outcome, Settlement};
 use crate::log::{ReadError, Record};
-use crate::model::HookId;
+use crate::model::{EventOffset, HookId, LedgerOffset};
 
 /// The records and bytes of one read.
 const READ: usize = 4096;
@@ -42,9 +42,9 @@ impl Logs {
     pub(in crate::queues) fn failed(
         &self,
         hook: HookId,
-        range: &Range<u64>,
+        range: &Range<EventOffset>,
         which: Failures,
-    ) -> Result<BTreeSet<u64>, ReadError> {
+    ) -> Result<BTreeSet<EventOffset>, ReadError> {
         let mut found = BTreeSet::new();
         self.each_outcome(hook, |_, offset, word| {
             let has_failed = match word {
@@ -66,7 +66,7 @@ impl Logs {
     pub fn each_outcome(
         &self,
         hook: HookId,
-        mut each: impl FnMut(&Record, u64, LastWord),
+        mut each: impl FnMut(&Record<LedgerOffset>, EventOffset, LastWord),
     ) -> Result<(), ReadError> {
         let Some(hook) = self.hook(hook) else { return Ok(()) };
         // Records from before the birth belong to a deleted hook with the same id.
@@ -89,9 +89,9 @@ impl Logs {
     pub fn some_outcomes(
         &self,
         filed: &mut Filed,
-        range: Range<u64>,
-        mut each: impl FnMut(&Record, HookId, u64, LastWord),
-    ) -> Result<u64, ReadError> {
+        range: Range<LedgerOffset>,
+        mut each: impl FnMut(&Record<LedgerOffset>, HookId, EventOffset, LastWord),
+    ) -> Result<LedgerOffset, ReadError> {
         // A tag is a hash, so it also finds records of other hooks. `hook_of` compares the whole id.
         let batch = self.ledger.read_tags(&filed.tags(), range.start, range.end, READ, READ_BYTES)?;
         for record in &batch.records {
@@ -106,7 +106,7 @@ impl Logs {
     }
 }
 
-fn last_word(record: &LedgerRecord, hook: HookId) -> Option<(u64, LastWord)> {
+fn last_word(record: &LedgerRecord, hook: HookId) -> Option<(EventOffset, LastWord)> {
     match record {
         LedgerRecord::Attempt(attempt) => {
             let word = match attempt.outcome {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::record::LedgerRecord;
 use crate::log::Record;
-use crate::model::{Hook, HookId, ReplayId};
+use crate::model::{Hook, HookId, LedgerOffset, ReplayId};
 
 /// The hooks whose records are read.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Filed {
     /// The hook to which a record belongs, if it is one of these hooks. `replay_of` looks up the hook of a replay.
     pub fn hook_of(
         &mut self,
-        record: &Record,
+        record: &Record<LedgerOffset>,
         decoded: &LedgerRecord,
         replay_of: impl FnOnce(ReplayId) -> Option<HookId>,
     ) -> Option<&Arc<Hook>> {
@@ -82,18 +82,18 @@ mod tests {
 
     use super::super::record::Settlement;
     use super::*;
-    use crate::model::{AccountId, Birth, Family, QueueId, Trigger};
+    use crate::model::{AccountId, Birth, EventOffset, Family, QueueId, Trigger};
 
     fn hook(id: HookId) -> Arc<Hook> {
         Arc::new(Hook::new(id, AccountId::default(), Trigger::Family(Family::Callflow), String::new()))
     }
 
     fn settled(queue: QueueId) -> LedgerRecord {
-        LedgerRecord::Settled { queue, offset: 5, how: Settlement::Dead }
+        LedgerRecord::Settled { queue, offset: EventOffset(5), how: Settlement::Dead }
     }
 
-    fn record(tag: u64, offset: u64) -> Record {
-        Record { offset, time_us: 0, tag, flags: 0, payload: Vec::new().into() }
+    fn record(tag: u64, offset: u64) -> Record<LedgerOffset> {
+        Record { offset: LedgerOffset(offset), time_us: 0, tag, flags: 0, payload: Vec::new().into() }
     }
 
     /// An id that equals the given one in some shortened or derived form.
@@ -129,13 +129,13 @@ mod tests {
         #[test]
         fn a_hook_with_the_id_of_a_deleted_one_has_no_records_from_before_its_birth(id: u128, ledger in 1..100_u64, offset: u64) {
             let mut again = Hook::clone(&hook(HookId(id)));
-            again.birth = Birth { ledger, events: 5, is_late: false };
+            again.birth = Birth { ledger: LedgerOffset(ledger), events: EventOffset(5), is_late: false };
             let mut filed = Filed::new([Arc::new(again)], &[]);
             let tag = HookId(id).tag();
             let is_found = filed.hook_of(&record(tag, offset), &settled(QueueId(id)), |_| None).is_some();
             prop_assert_eq!(is_found, offset >= ledger);
             // An attempt of the deleted hook that ended after the birth of the new one.
-            let late = LedgerRecord::Settled { queue: QueueId(id), offset: 4, how: Settlement::Dead };
+            let late = LedgerRecord::Settled { queue: QueueId(id), offset: EventOffset(4), how: Settlement::Dead };
             prop_assert!(filed.hook_of(&record(tag, u64::MAX), &late, |_| None).is_none());
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::filed::Filed;
 use crate::kazoo;
-use crate::log::Reader;
-use crate::model::{Hook, HookId, ReplayId};
+use crate::log::ReaderOf;
+use crate::model::{EventOffset, Hook, HookId, LedgerOffset, ReplayId};
 use crate::queues::rules::replay::ReplayJob;
 use crate::state::{Kind, State};
 
@@ -13,9 +13,9 @@ use crate::state::{Kind, State};
 #[derive(Debug, Clone)]
 pub struct Logs {
     /// The events log.
-    pub events: Reader,
+    pub events: ReaderOf<EventOffset>,
     /// The ledger.
-    pub ledger: Reader,
+    pub ledger: ReaderOf<LedgerOffset>,
     /// Hooks, accounts and replays.
     pub state: State,
 }

@@ -114,12 +114,12 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Response, TransportError};
+    use crate::model::{EventOffset, Response, TransportError};
 
     fn attempt(ending: Ending, outcome: Outcome) -> AttemptRecord {
         AttemptRecord {
             queue: QueueId(7),
-            offset: 1,
+            offset: EventOffset(1),
             attempt: 1,
             tries: 1,
             tries_left: 0,

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::attempt_codec::{Version, decode_attempt, encode_attempt};
 pub use super::attempt_record::{AttemptRecord, Ending, Outcome};
-use super::codec::{DecodeRecordError, Fields, kind, put_id, put_number, put_time};
-use crate::model::{AccountId, HookId, Moment, QueueId};
+use super::codec::{DecodeRecordError, Fields, kind, put_id, put_number, put_offset, put_time};
+use crate::model::{AccountId, EventOffset, HookId, Moment, QueueId};
 use crate::queues::queue::lane::LaneKey;
 use crate::queues::queue::window::Past;
 use crate::queues::rules::fate::{Fate, Totals};
@@ -54,23 +54,23 @@ pub struct QueueImage {
     /// The account, if this is the queue of an account's callflow webhooks. No document names such a queue.
     pub one_shot: Option<AccountId>,
     /// The first offset that the queue had not taken or passed over yet.
-    pub next: u64,
+    pub next: EventOffset,
     /// The number of unsettled deliveries; negative while settlements are ahead of the count.
     pub waiting: i64,
     /// Events below this offset are not in `waiting` yet.
-    pub uncounted_until: u64,
+    pub uncounted_until: EventOffset,
     /// The deliveries that have ended.
     pub totals: Totals,
     /// The deliveries in the window: offset, lane, past.
-    pub entries: Vec<(u64, LaneKey, Past)>,
+    pub entries: Vec<(EventOffset, LaneKey, Past)>,
     /// The spilled lanes, and where the rest of each begins.
-    pub spilled: Vec<(LaneKey, u64)>,
+    pub spilled: Vec<(LaneKey, EventOffset)>,
     /// Settled offsets from `next` on, or in the rest of a lane.
-    pub settled: Vec<u64>,
+    pub settled: Vec<EventOffset>,
     /// The failures of the hook that count.
     pub failures: Vec<Moment>,
     /// Deliveries that have been tried, from `next` on, or in the rest of a lane.
-    pub past: Vec<(u64, Past)>,
+    pub past: Vec<(EventOffset, Past)>,
 }
 
 /// An event that waits for its account to become known.
@@ -79,7 +79,7 @@ pub struct HeldEvent {
     /// Its account.
     pub account: AccountId,
     /// Its offset.
-    pub offset: u64,
+    pub offset: EventOffset,
     /// The bytes of its record.
     pub bytes: u64,
     /// The partitions to whose queues the event still has to be offered.
@@ -97,7 +97,7 @@ pub enum LedgerRecord {
         /// The queue.
         queue: QueueId,
         /// The event's offset.
-        offset: u64,
+        offset: EventOffset,
         /// The reason.
         how: Settlement,
     },
@@ -106,9 +106,9 @@ pub enum LedgerRecord {
         /// The queue.
         queue: QueueId,
         /// The first lost offset.
-        from: u64,
+        from: EventOffset,
         /// The first offset after the gap.
-        to: u64,
+        to: EventOffset,
     },
     /// The queue's hook was enabled again. Failures before this no longer count, and the deliveries that wait have new
     /// tries.
@@ -129,7 +129,7 @@ pub enum LedgerRecord {
     /// except the held ones.
     CheckpointBegin {
         /// The router's position.
-        router: u64,
+        router: EventOffset,
         /// The partitions. A queue of these partitions that the checkpoint does not contain has settled everything below
         /// `router`.
         covers: Partitions,
@@ -159,14 +159,14 @@ impl LedgerRecord {
     /// The offset of the event that an attempt or a settlement is about, read without decoding the rest. `None`: the
     /// record is about something else, or damaged.
     #[must_use]
-    pub fn event_of(bytes: &[u8]) -> Option<u64> {
+    pub fn event_of(bytes: &[u8]) -> Option<EventOffset> {
         let mut f = Fields(bytes);
         // All versions of an attempt, and a settlement. Their queue and offset stand in the same place.
         if !matches!(f.byte().ok()?, 1 | 2 | 8 | 10 | 13) {
             return None;
         }
         let (_how, _queue) = (f.byte().ok()?, f.id().ok()?);
-        f.number().ok()
+        f.offset().ok()
     }
 
     /// The bytes that the log stores.
@@ -178,13 +178,13 @@ impl LedgerRecord {
             Self::Settled { queue, offset, how } => {
                 out.extend_from_slice(&[kind::SETTLED, *how as u8]);
                 put_id(&mut out, queue.0);
-                put_number(&mut out, *offset);
+                put_offset(&mut out, *offset);
             }
             Self::Gap { queue, from, to } => {
                 out.push(kind::GAP);
                 put_id(&mut out, queue.0);
-                put_number(&mut out, *from);
-                put_number(&mut out, *to);
+                put_offset(&mut out, *from);
+                put_offset(&mut out, *to);
             }
             Self::Refreshed { queue } => {
                 out.push(kind::REFRESHED);
@@ -198,7 +198,7 @@ impl LedgerRecord {
             }
             Self::CheckpointBegin { router, covers, held } => {
                 out.push(kind::CHECKPOINT_BEGIN);
-                put_number(&mut out, *router);
+                put_offset(&mut out, *router);
                 put_partitions(&mut out, covers);
                 for event in held {
                     put_held(&mut out, event, covers);
@@ -234,20 +234,20 @@ impl LedgerRecord {
                     3 => Settlement::Expired,
                     _ => return Err(DecodeRecordError::Unknown("settlement")),
                 };
-                Self::Settled { how, queue: QueueId(f.id()?), offset: f.number()? }
+                Self::Settled { how, queue: QueueId(f.id()?), offset: f.offset()? }
             }
-            kind::GAP => Self::Gap { queue: QueueId(f.id()?), from: f.number()?, to: f.number()? },
+            kind::GAP => Self::Gap { queue: QueueId(f.id()?), from: f.offset()?, to: f.offset()? },
             kind::CHECKPOINT_BEGIN_1 => {
-                let (router, mut held) = (f.number()?, Vec::new());
+                let (router, mut held) = (f.offset()?, Vec::new());
                 // Still earlier versions wrote nothing here, and ignore what is here.
                 while !f.0.is_empty() {
-                    let (account, offset, bytes) = (AccountId(f.id()?), f.number()?, f.number()?);
+                    let (account, offset, bytes) = (AccountId(f.id()?), f.offset()?, f.number()?);
                     held.push(HeldEvent { account, offset, bytes, awaited_by: Partitions::ALL });
                 }
                 Self::CheckpointBegin { router, covers: Partitions::ALL, held }
             }
             kind::CHECKPOINT_BEGIN => {
-                let (router, covers, mut held) = (f.number()?, decode_partitions(&mut f)?, Vec::new());
+                let (router, covers, mut held) = (f.offset()?, decode_partitions(&mut f)?, Vec::new());
                 while !f.0.is_empty() {
                     held.push(decode_held(&mut f, covers)?);
                 }
@@ -279,7 +279,7 @@ fn decode_partitions(f: &mut Fields<'_>) -> Result<Partitions, DecodeRecordError
 
 fn put_held(out: &mut Vec<u8>, event: &HeldEvent, covers: &Partitions) {
     put_id(out, event.account.0);
-    put_number(out, event.offset);
+    put_offset(out, event.offset);
     put_number(out, event.bytes);
     if event.awaited_by == *covers {
         out.push(BY_ALL);
@@ -290,7 +290,7 @@ fn put_held(out: &mut Vec<u8>, event: &HeldEvent, covers: &Partitions) {
 }
 
 fn decode_held(f: &mut Fields<'_>, covers: Partitions) -> Result<HeldEvent, DecodeRecordError> {
-    let (account, offset, bytes) = (AccountId(f.id()?), f.number()?, f.number()?);
+    let (account, offset, bytes) = (AccountId(f.id()?), f.offset()?, f.number()?);
     let awaited_by = match f.byte()? {
         BY_ALL => covers,
         BY_SOME => decode_partitions(f)?,
@@ -306,7 +306,7 @@ fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
     }
     put_id(out, image.queue.0);
     put_id(out, image.one_shot.unwrap_or_default().0);
-    for n in [image.next, image.waiting.cast_unsigned(), image.uncounted_until]
+    for n in [image.next.0, image.waiting.cast_unsigned(), image.uncounted_until.0]
         .into_iter()
         .chain(<[u64; 3]>::from(image.totals))
     {
@@ -314,18 +314,18 @@ fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
     }
     put_number(out, image.entries.len() as u64);
     for (offset, lane, past) in &image.entries {
-        put_number(out, *offset);
-        put_number(out, *lane);
+        put_offset(out, *offset);
+        put_number(out, lane.0);
         put_past(out, past);
     }
     put_number(out, image.spilled.len() as u64);
     for (lane, from) in &image.spilled {
-        put_number(out, *lane);
-        put_number(out, *from);
+        put_number(out, lane.0);
+        put_offset(out, *from);
     }
     put_number(out, image.settled.len() as u64);
     for offset in &image.settled {
-        put_number(out, *offset);
+        put_offset(out, *offset);
     }
     put_number(out, image.failures.len() as u64);
     for failure in &image.failures {
@@ -333,7 +333,7 @@ fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
     }
     put_number(out, image.past.len() as u64);
     for (offset, past) in &image.past {
-        put_number(out, *offset);
+        put_offset(out, *offset);
         put_past(out, past);
     }
 }
@@ -354,16 +354,16 @@ fn decode_image(f: &mut Fields<'_>, partition: Option<Partition>) -> Result<Queu
     let account = AccountId(f.id()?);
     image.one_shot = (account != AccountId::default()).then_some(account);
     (image.next, image.waiting, image.uncounted_until) =
-        (f.number()?, f.number()?.cast_signed(), f.number()?);
+        (f.offset()?, f.number()?.cast_signed(), f.offset()?);
     image.totals = [f.number()?, f.number()?, f.number()?].into();
     for _ in 0..f.number()? {
-        image.entries.push((f.number()?, f.number()?, decode_past(f)?));
+        image.entries.push((f.offset()?, LaneKey(f.number()?), decode_past(f)?));
     }
     for _ in 0..f.number()? {
-        image.spilled.push((f.number()?, f.number()?));
+        image.spilled.push((LaneKey(f.number()?), f.offset()?));
     }
     for _ in 0..f.number()? {
-        image.settled.push(f.number()?);
+        image.settled.push(f.offset()?);
     }
     for _ in 0..f.number()? {
         image.failures.push(Moment::from_micros(f.number()?));
@@ -371,7 +371,7 @@ fn decode_image(f: &mut Fields<'_>, partition: Option<Partition>) -> Result<Queu
     // Older builds did not write `past`.
     let past = if f.0.is_empty() { 0 } else { f.number()? };
     for _ in 0..past {
-        image.past.push((f.number()?, decode_past(f)?));
+        image.past.push((f.offset()?, decode_past(f)?));
     }
     Ok(image)
 }

@@ -12,8 +12,8 @@ use super::checkpoints::checkpoint_of;
 use super::filing::Filing;
 use super::record::{HeldEvent, LedgerRecord, QueueImage};
 use super::recovered_queue::RecoveredQueue;
-use crate::log::{ReadError, Reader};
-use crate::model::{AccountId, Hook, HookId, QueueId, ReplayId};
+use crate::log::{ReadError, ReaderOf};
+use crate::model::{AccountId, EventOffset, Hook, HookId, LedgerOffset, QueueId, ReplayId};
 use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
 
 /// The records and bytes of one read.
@@ -28,7 +28,7 @@ pub struct Recovered {
     /// Whether the ledger was read from its very beginning, so that it contains every settlement.
     pub is_whole: bool,
     /// Events below those offsets that waited for their accounts then, in the order of the log.
-    pub held: BTreeMap<u64, HeldEvent>,
+    pub held: BTreeMap<EventOffset, HeldEvent>,
     /// The queues, in the same order in every start.
     pub queues: BTreeMap<QueueId, RecoveredQueue>,
     /// What was settled shortly before the checkpoints.
@@ -55,27 +55,30 @@ impl Default for Recovered {
 
 /// Reads the ledger from the last complete checkpoints to its end. `is_replay` recognises replays in checkpoints of earlier
 /// versions, which do not store the partition of a queue: the partition of a replay does not follow from its id.
-pub fn recover(ledger: &Reader, is_replay: impl Fn(ReplayId) -> bool) -> Result<Recovered, ReadError> {
+pub fn recover(
+    ledger: &ReaderOf<LedgerOffset>,
+    is_replay: impl Fn(ReplayId) -> bool,
+) -> Result<Recovered, ReadError> {
     recover_some(ledger, Partitions::ALL, is_replay)
 }
 
 /// The same for some partitions only.
 pub fn recover_some(
-    ledger: &Reader,
+    ledger: &ReaderOf<LedgerOffset>,
     partitions: Partitions,
     is_replay: impl Fn(ReplayId) -> bool,
 ) -> Result<Recovered, ReadError> {
     let end = ledger.end();
     // Without a checkpoint, from what retention has left. A later beginning than 0 means that settlements may be
     // missing.
-    let begin = checkpoint_of(ledger, partitions)?.unwrap_or(0).max(ledger.first());
-    let mut recovered = Recovered { is_whole: begin == 0, ..Recovered::default() };
+    let begin = checkpoint_of(ledger, partitions)?.unwrap_or_default().max(ledger.first());
+    let mut recovered = Recovered { is_whole: begin == LedgerOffset::FIRST, ..Recovered::default() };
     // The records before the checkpoints change nothing that the checkpoints say (`before`).
-    let mut from = begin.saturating_sub(ON_THE_WAY).max(ledger.first());
+    let mut from = (begin - ON_THE_WAY).max(ledger.first());
     let mut reading = Reading { partitions, is_replay, checkpoint: None, lately: Lately::default() };
     while from < end {
         let batch = ledger.read(from, BATCH_RECORDS, BATCH_BYTES)?;
-        let lost = |range: &Range<u64>| range.end.saturating_sub(range.start.max(begin));
+        let lost = |range: &Range<u64>| range.end.saturating_sub(range.start.max(begin.0));
         recovered.unreadable += batch.damaged.iter().map(|damage| lost(&damage.offsets)).sum::<u64>();
         for record in &batch.records {
             let counts = u64::from(record.offset >= begin);
@@ -98,9 +101,9 @@ pub fn recover_some(
 #[derive(Debug, Clone, Copy)]
 struct Covered {
     /// All events below this offset had been routed.
-    router: u64,
+    router: EventOffset,
     /// The ledger offset of the checkpoint's first record.
-    at: u64,
+    at: LedgerOffset,
 }
 
 /// The state while the ledger is read.
@@ -114,8 +117,8 @@ struct Reading<R> {
 
 #[derive(Debug)]
 struct Checkpoint {
-    at: u64,
-    router: u64,
+    at: LedgerOffset,
+    router: EventOffset,
     covers: Partitions,
     held: Vec<HeldEvent>,
     images: Vec<QueueImage>,
@@ -125,7 +128,7 @@ impl Recovered {
     /// At the last checkpoint of a partition, all events below this offset had been routed to its queues. `None`: no
     /// checkpoint covers it.
     #[must_use]
-    pub fn routed(&self, partition: Partition) -> Option<u64> {
+    pub fn routed(&self, partition: Partition) -> Option<EventOffset> {
         self.checkpoint(partition).map(|covered| covered.router)
     }
 
@@ -137,7 +140,7 @@ impl Recovered {
     pub(in crate::queues) fn is_newer(&self, hook: &Hook) -> bool {
         let checkpoint = self.checkpoint(Partition::of(hook.id));
         let margin = if hook.birth.is_late { ON_THE_WAY } else { 0 };
-        checkpoint.is_some_and(|covered| hook.birth.ledger.saturating_add(margin) > covered.at)
+        checkpoint.is_some_and(|covered| hook.birth.ledger + margin > covered.at)
     }
 
     /// Adds what a hook settled before a checkpoint that may not know the hook.
@@ -216,15 +219,16 @@ impl Recovered {
 
     /// All events that the ledger mentions are below this offset.
     #[must_use]
-    pub fn known_end(&self) -> u64 {
+    pub fn known_end(&self) -> EventOffset {
         let of_queue = |queue: &RecoveredQueue| {
             let entries = queue.image.entries.iter().map(|(offset, _, _)| *offset);
             let past = queue.image.past.iter().map(|(offset, _)| *offset);
             let known = entries.chain(past).chain(queue.image.settled.iter().copied());
-            known.map(|offset| offset.saturating_add(1)).max().unwrap_or(0).max(queue.image.next)
+            known.map(|offset| offset + 1).max().unwrap_or_default().max(queue.image.next)
         };
-        let routed = self.checkpoints.iter().flatten().map(|covered| covered.router).max().unwrap_or(0);
-        self.queues.values().map(of_queue).max().unwrap_or(0).max(routed)
+        let routed =
+            self.checkpoints.iter().flatten().map(|covered| covered.router).max().unwrap_or_default();
+        self.queues.values().map(of_queue).max().unwrap_or_default().max(routed)
     }
 
     fn apply<R: Fn(ReplayId) -> bool>(

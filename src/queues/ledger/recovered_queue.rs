@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::record::{AttemptRecord, Ending, Outcome, QueueImage};
-use crate::model::{Moment, QueueId};
+use crate::model::{EventOffset, Moment, QueueId};
 use crate::queues::queue::window::Past;
 use crate::queues::rules::fate::Fate;
 use crate::queues::rules::policy::time_asked_for;
@@ -16,8 +16,8 @@ pub struct RecoveredQueue {
     /// Whether a checkpoint contains this queue. Otherwise `image.next` has no meaning. `image.partition` is `None` only if
     /// the queue is known from a checkpoint of an earlier version alone.
     pub placed: bool,
-    pub(super) past: BTreeMap<u64, Past>,
-    pub(super) settled: HashSet<u64>,
+    pub(super) past: BTreeMap<EventOffset, Past>,
+    pub(super) settled: HashSet<EventOffset>,
 }
 
 /// Whether a failure counts towards disabling the hook.
@@ -83,7 +83,7 @@ impl RecoveredQueue {
         past.first_failed = past.first_failed.or(Some(written));
     }
 
-    pub(super) fn settle(&mut self, offset: u64, fate: Fate) {
+    pub(super) fn settle(&mut self, offset: EventOffset, fate: Fate) {
         // The count may become negative: the delivery may be one that has not been counted yet.
         self.image.waiting = self.image.waiting.saturating_sub(1);
         self.image.totals.count(fate);
@@ -105,7 +105,7 @@ impl RecoveredQueue {
         }
     }
 
-    pub(super) fn gap(&mut self, to: u64) {
+    pub(super) fn gap(&mut self, to: EventOffset) {
         // Entries before the gap stay. Each of them is attempted, its event is found missing, and so it is settled and
         // counted as expired.
         self.image.next = self.image.next.max(to);

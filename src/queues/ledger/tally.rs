@@ -168,14 +168,17 @@ fn result(ending: &Ending) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::QueueId;
+    use crate::model::{EventOffset, QueueId};
     use crate::queues::Settlement;
 
     #[test]
     fn every_settlement_is_counted_once() {
         let tally = Tally::default();
         for how in [Settlement::Dead, Settlement::Skipped, Settlement::Skipped, Settlement::Expired] {
-            tally.note(WallTime::default(), &LedgerRecord::Settled { queue: QueueId(1), offset: 0, how });
+            tally.note(
+                WallTime::default(),
+                &LedgerRecord::Settled { queue: QueueId(1), offset: EventOffset(0), how },
+            );
         }
         let counted: Vec<_> = tally.deliveries().collect();
         assert_eq!(counted, [("delivered", 0), ("dead", 1), ("skipped", 2), ("expired", 1), ("shadow", 0)]);

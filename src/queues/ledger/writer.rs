@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, HeldEvent, LedgerRecord, QueueImage};
 use super::tally::Tally;
 use crate::log::{AppendError, Appender, NewRecord};
-use crate::model::{Moment, WallTime};
+use crate::model::{EventOffset, Moment, WallTime};
 use crate::queues::rules::partitions::Partitions;
 
 /// The most batches that wait for their sync.
@@ -74,7 +74,7 @@ pub(in crate::queues) struct Checkpoint {
     /// The partitions.
     pub(in crate::queues) covers: Partitions,
     /// All events below this offset have been offered to their queues, except the held ones.
-    pub(in crate::queues) router: u64,
+    pub(in crate::queues) router: EventOffset,
     /// Events that wait until their accounts become known.
     pub(in crate::queues) held: Vec<HeldEvent>,
     /// The queues.

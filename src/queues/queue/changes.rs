@@ -3,7 +3,7 @@
 use super::Queue;
 use super::lane::{LaneKey, ONE_LANE};
 use super::window::{EntryState, Past, WindowEntry};
-use crate::model::Ordering;
+use crate::model::{EventOffset, Ordering};
 
 impl Queue {
     /// The hook is disabled: its suspects wait again, at the heads of their lanes. So the deliveries that failed while the
@@ -39,7 +39,7 @@ impl Queue {
         }
         self.timers.clear();
         // In the order of the log, so that the oldest deliveries go first.
-        let mut keys: Vec<(u64, LaneKey)> =
+        let mut keys: Vec<(EventOffset, LaneKey)> =
             self.lanes.iter().filter_map(|(key, lane)| lane.head().map(|head| (head, *key))).collect();
         keys.sort_unstable();
         for (_, key) in keys {
@@ -74,7 +74,7 @@ impl Queue {
                 // other, the delivery stays in its old lane and keeps its order among the deliveries there.
                 Ordering::Subject => entry.lane,
                 Ordering::Hook => ONE_LANE,
-                Ordering::None => offset,
+                Ordering::None => LaneKey(offset.0),
             };
             let lane = fresh.lanes.entry(key).or_default();
             lane.order.push_back(offset);
@@ -94,8 +94,8 @@ impl Queue {
     }
 
     /// Settles all deliveries below `floor` that are not under way, because a person asked to start there.
-    pub fn raise_floor(&mut self, floor: u64) {
-        let gone: Vec<u64> = self
+    pub fn raise_floor(&mut self, floor: EventOffset) {
+        let gone: Vec<EventOffset> = self
             .entries
             .range(..floor)
             .filter(|(_, entry)| entry.state != EntryState::InFlight)

@@ -3,7 +3,7 @@
 use super::Queue;
 use super::lane::{Lane, LaneKey};
 use super::window::{EntryState, Start, Tried, WindowEntry};
-use crate::model::Moment;
+use crate::model::{EventOffset, Moment};
 
 impl Queue {
     /// Starts the next delivery that is ready.
@@ -17,8 +17,9 @@ impl Queue {
                 continue;
             }
             let head = lane.head();
-            let waits =
-                |offset: &u64| self.entries.get(offset).is_some_and(|e| e.state == EntryState::Waiting);
+            let waits = |offset: &EventOffset| {
+                self.entries.get(offset).is_some_and(|e| e.state == EntryState::Waiting)
+            };
             if let Some(offset) = head.filter(waits) {
                 return self.begin(offset, key);
             }
@@ -36,14 +37,14 @@ impl Queue {
         self.begin(offset, key)
     }
 
-    fn begin(&mut self, offset: u64, key: LaneKey) -> Option<Start> {
+    fn begin(&mut self, offset: EventOffset, key: LaneKey) -> Option<Start> {
         let lane = self.lanes.get_mut(&key)?;
         let entry = self.entries.get_mut(&offset)?;
         // Only a probe starts before its retry is due.
         if let Some(due) = lane.due.take() {
             self.timers.remove(&(due, key));
         }
-        let passed: Vec<u64> =
+        let passed: Vec<EventOffset> =
             lane.order.iter().take(lane.suspects).copied().filter(|o| *o < offset).collect();
         if !passed.is_empty() {
             self.passed.insert(offset, passed);
@@ -60,21 +61,22 @@ impl Queue {
     /// The deliveries that the lane of `offset` had left behind as suspects when `offset` started. Once `offset` is delivered
     /// they come too late, because their receiver would get them out of order.
     #[must_use]
-    pub fn passed_by(&self, offset: u64) -> Vec<u64> {
+    pub fn passed_by(&self, offset: EventOffset) -> Vec<EventOffset> {
         // A suspect that was released may be under way itself, if its hook is without order by now.
-        let is_idle = |o: &u64| self.entries.get(o).is_some_and(|entry| entry.state != EntryState::InFlight);
+        let is_idle =
+            |o: &EventOffset| self.entries.get(o).is_some_and(|entry| entry.state != EntryState::InFlight);
         self.passed.get(&offset).into_iter().flatten().copied().filter(is_idle).collect()
     }
 
     /// Whether it is this delivery's turn in its lane.
     #[must_use]
-    pub fn is_head(&self, offset: u64) -> bool {
+    pub fn is_head(&self, offset: EventOffset) -> bool {
         let lane = self.entries.get(&offset).and_then(|entry| self.lanes.get(&entry.lane));
         lane.and_then(Lane::head) == Some(offset)
     }
 
     /// Removes a delivery for good. Returns false if it is not in the window.
-    pub fn settle(&mut self, offset: u64) -> bool {
+    pub fn settle(&mut self, offset: EventOffset) -> bool {
         let Some(entry) = self.entries.remove(&offset) else { return false };
         // From now on `shrink` must not go back to this offset or before it.
         self.touched = self.touched.max(offset + 1);
@@ -107,16 +109,16 @@ impl Queue {
     }
 
     /// The attempt failed: the delivery is tried again at `due`, and its lane waits until then.
-    pub fn retry(&mut self, offset: u64, due: Moment) {
+    pub fn retry(&mut self, offset: EventOffset, due: Moment) {
         self.wait(offset, Some(due));
     }
 
     /// The delivery waits for its turn again. If it is at the head of its lane, its turn is now.
-    pub fn hold(&mut self, offset: u64) {
+    pub fn hold(&mut self, offset: EventOffset) {
         self.wait(offset, None);
     }
 
-    fn wait(&mut self, offset: u64, due: Option<Moment>) {
+    fn wait(&mut self, offset: EventOffset, due: Option<Moment>) {
         let Some(entry) = self.entries.get_mut(&offset) else { return };
         let ended = u32::from(entry.state == EntryState::InFlight);
         self.in_flight -= ended;
@@ -149,7 +151,7 @@ impl Queue {
     /// The last try failed, and it is not known whether the hook works: the delivery is set aside, and its lane continues.
     /// Returns false if released suspects are ahead of the delivery, because the hook was disabled and enabled during the
     /// attempt. Then the delivery waits for its turn instead.
-    pub fn suspect(&mut self, offset: u64, until: Moment) -> bool {
+    pub fn suspect(&mut self, offset: EventOffset, until: Moment) -> bool {
         let Some(entry) = self.entries.get_mut(&offset) else { return false };
         if self.lanes.get(&entry.lane).and_then(Lane::head) != Some(offset) {
             self.hold(offset);
@@ -171,13 +173,13 @@ impl Queue {
 
     /// The suspects whose time has passed. The caller settles them.
     #[must_use]
-    pub fn suspects_until(&self, now: Moment) -> Vec<u64> {
+    pub fn suspects_until(&self, now: Moment) -> Vec<EventOffset> {
         self.suspects.iter().take_while(|(until, _)| *until <= now).map(|(_, offset)| *offset).collect()
     }
 
     /// All suspects.
     #[must_use]
-    pub fn suspects(&self) -> Vec<u64> {
+    pub fn suspects(&self) -> Vec<EventOffset> {
         self.suspects.iter().map(|(_, offset)| *offset).collect()
     }
 
@@ -217,7 +219,7 @@ impl Queue {
     /// when it ended, if it failed. Returns `None` if the delivery is not in the window.
     pub(in crate::queues) fn ended(
         &mut self,
-        offset: u64,
+        offset: EventOffset,
         is_try: bool,
         failed: Option<Moment>,
     ) -> Option<Tried> {

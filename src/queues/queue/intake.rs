@@ -7,11 +7,27 @@ use super::Queue;
 use super::kept::Kept;
 use super::lane::LaneKey;
 use super::window::{EntryState, Taken, WindowEntry};
-use crate::model::Ordering;
+use crate::model::{EventOffset, Ordering};
+
+/// The rest of a lane: its events in this range of the log, except those that are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// The lane.
+    pub lane: LaneKey,
+    /// Where the rest begins.
+    pub from: EventOffset,
+    /// Where it ends.
+    pub until: EventOffset,
+}
 
 impl Queue {
     /// Takes the event at `offset`, which the hook wants. Afterwards `next` is behind the event, unless the window is full.
-    pub(in crate::queues) fn take(&mut self, offset: u64, subject_hash: u64, record: Option<Kept>) -> Taken {
+    pub(in crate::queues) fn take(
+        &mut self,
+        offset: EventOffset,
+        subject_hash: u64,
+        record: Option<Kept>,
+    ) -> Taken {
         if offset < self.next {
             return Taken::Settled;
         }
@@ -47,7 +63,12 @@ impl Queue {
     /// Takes the event at `offset`, which `next` has passed because the event's account was unknown then. Events of that
     /// account that come later are taken later. Without room, a lane of a subject spills, as in `take`. The lanes of the
     /// other orderings cannot spill, because their events cannot be told apart in the log, so they exceed the window.
-    pub(in crate::queues) fn take_late(&mut self, offset: u64, subject_hash: u64, has_room: bool) -> Taken {
+    pub(in crate::queues) fn take_late(
+        &mut self,
+        offset: EventOffset,
+        subject_hash: u64,
+        has_room: bool,
+    ) -> Taken {
         let key = self.lane_of(offset, subject_hash);
         let spilled = self.lanes.get(&key).and_then(|lane| lane.spilled);
         if spilled.is_some_and(|from| from <= offset) {
@@ -71,7 +92,7 @@ impl Queue {
     }
 
     /// Passes over all events below `next`, because the hook wants none of them.
-    pub fn skip_to(&mut self, next: u64) {
+    pub fn skip_to(&mut self, next: EventOffset) {
         if next <= self.next {
             return;
         }
@@ -84,9 +105,8 @@ impl Queue {
     }
 
     /// The lane to read next: of the lanes that are at most half full and have a rest, the one whose rest begins first.
-    /// Returns the lane, where its rest begins, and where it ends.
     #[must_use]
-    pub fn drained_lane(&self) -> Option<(LaneKey, u64, u64)> {
+    pub fn drained_lane(&self) -> Option<Rest> {
         if self.spilled == 0 || self.room() == 0 {
             return None;
         }
@@ -96,15 +116,15 @@ impl Queue {
             .filter(|(_, lane)| lane.order.len() * 2 <= limit)
             .filter_map(|(key, lane)| Some((lane.spilled?, *key)))
             .min()
-            .map(|(from, key)| (key, from, self.next))
+            .map(|(from, lane)| Rest { lane, from, until: self.next })
     }
 
     /// Takes events of the rest of a lane, as they were read from the log in order up to `until`.
     pub(in crate::queues) fn take_spilled(
         &mut self,
         key: LaneKey,
-        events: Vec<(u64, Option<Kept>)>,
-        until: u64,
+        events: Vec<(EventOffset, Option<Kept>)>,
+        until: EventOffset,
     ) {
         let limit = self.lane_limit();
         // While the log was read, further events of the lane may have been routed and have spilled: from `until` on.
@@ -137,7 +157,7 @@ impl Queue {
     }
 
     /// Puts a delivery at the end of its lane. Everything that is known of it from before applies again.
-    pub(in crate::queues) fn insert(&mut self, offset: u64, key: LaneKey, record: Option<Kept>) {
+    pub(in crate::queues) fn insert(&mut self, offset: EventOffset, key: LaneKey, record: Option<Kept>) {
         let past = self.past.remove(&offset).unwrap_or_default();
         let entry = WindowEntry {
             lane: key,

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::Queue;
 use super::lane::{Lane, LaneKey};
 use super::window::EntryState;
-use crate::model::Moment;
+use crate::model::{EventOffset, Moment};
 
 impl Queue {
     /// The first rule that does not hold, with the state that breaks it.
@@ -15,14 +15,15 @@ impl Queue {
         let ready: HashSet<LaneKey> = self.ready.iter().copied().collect();
         let of_lanes = self.lanes.iter().find_map(|(key, lane)| {
             let why = self.broken_lane(*key, lane, ready.contains(key))?;
-            Some(format!("{why}: lane {key}, {lane:?}"))
+            Some(format!("{why}: {key:?}, {lane:?}"))
         });
         of_lanes.or_else(|| self.broken_total().map(|why| format!("{why}: {self:?}")))
     }
 
     fn broken_lane(&self, key: LaneKey, lane: &Lane, is_listed: bool) -> Option<&'static str> {
-        let state = |offset: &u64| self.entries.get(offset).filter(|e| e.lane == key).map(|e| e.state);
-        let is_suspect = |offset: &u64| matches!(state(offset), Some(EntryState::Suspect { .. }));
+        let state =
+            |offset: &EventOffset| self.entries.get(offset).filter(|e| e.lane == key).map(|e| e.state);
+        let is_suspect = |offset: &EventOffset| matches!(state(offset), Some(EntryState::Suspect { .. }));
         let under_way = lane.order.iter().filter(|o| state(o) == Some(EntryState::InFlight)).count();
         let head = lane.head().and_then(|offset| state(&offset));
         let may_start = head == Some(EntryState::Waiting) && lane.under_way == 0 && lane.due.is_none();
@@ -47,7 +48,7 @@ impl Queue {
 
     fn broken_total(&self) -> Option<&'static str> {
         let in_flight = self.entries.values().filter(|e| e.state == EntryState::InFlight).count();
-        let suspects: BTreeSet<(Moment, u64)> = self
+        let suspects: BTreeSet<(Moment, EventOffset)> = self
             .entries
             .iter()
             .filter_map(|(offset, entry)| match entry.state {

@@ -12,7 +12,7 @@ mod course;
 mod image;
 #[cfg(test)]
 mod inspect;
-mod intake;
+pub(in crate::queues) mod intake;
 mod invariants;
 pub(in crate::queues) mod kept;
 pub(in crate::queues) mod lane;
@@ -24,7 +24,7 @@ pub(in crate::queues) mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::model::{Moment, Ordering};
+use crate::model::{EventOffset, Moment, Ordering};
 use lane::{Lane, LaneKey, ONE_LANE};
 use window::{Past, WindowEntry, WindowLimits};
 
@@ -35,29 +35,29 @@ pub struct Queue {
     limits: WindowLimits,
     ordering: Ordering,
     /// The window: unsettled deliveries in memory, by offset.
-    entries: BTreeMap<u64, WindowEntry>,
+    entries: BTreeMap<EventOffset, WindowEntry>,
     lanes: BTreeMap<LaneKey, Lane>,
     /// The lanes whose head can be tried now. Some may have changed since they were added; `start` checks that.
     ready: VecDeque<LaneKey>,
     /// The lanes whose head waits for its retry.
     timers: BTreeSet<(Moment, LaneKey)>,
     /// The suspects, by the time at which they are dead.
-    suspects: BTreeSet<(Moment, u64)>,
+    suspects: BTreeSet<(Moment, EventOffset)>,
     /// The first offset of the log that this queue has not taken or passed over yet.
-    next: u64,
+    next: EventOffset,
     /// Of the offsets below `next`, none from here on has been settled. So `shrink` may move `next` back to here without
     /// taking a settled delivery again.
-    touched: u64,
+    touched: EventOffset,
     /// Offsets that were settled before a restart and that the queue will meet again: those from `next` on, and those in the
     /// rest of a lane.
-    settled: BTreeSet<u64>,
+    settled: BTreeSet<EventOffset>,
     /// What is known of deliveries that have been tried and are not in the window: from before a restart, or from before
     /// `shrink` removed them.
-    past: BTreeMap<u64, Past>,
+    past: BTreeMap<EventOffset, Past>,
     in_flight: u32,
     /// By delivery under way, the suspects before it that its lane had left behind when it started. Few: most lanes have no
     /// suspects. The lane alone does not say it later: suspects are released, and lanes become one, during an attempt.
-    passed: BTreeMap<u64, Vec<u64>>,
+    passed: BTreeMap<EventOffset, Vec<EventOffset>>,
     /// The number of lanes with a rest in the log. It is needed after every result, so it is counted here.
     spilled: usize,
 }
@@ -65,7 +65,7 @@ pub struct Queue {
 impl Queue {
     /// An empty queue that begins at `next`.
     #[must_use]
-    pub fn new(limits: WindowLimits, ordering: Ordering, next: u64) -> Self {
+    pub fn new(limits: WindowLimits, ordering: Ordering, next: EventOffset) -> Self {
         Self {
             limits,
             ordering,
@@ -86,7 +86,7 @@ impl Queue {
 
     /// The first offset that the queue has not taken or passed over yet.
     #[must_use]
-    pub fn next(&self) -> u64 {
+    pub fn next(&self) -> EventOffset {
         self.next
     }
 
@@ -122,7 +122,7 @@ impl Queue {
 
     /// The cursor: all deliveries of this queue below this offset are settled.
     #[must_use]
-    pub fn cursor(&self) -> u64 {
+    pub fn cursor(&self) -> EventOffset {
         let first = self.entries.keys().next().copied().unwrap_or(self.next);
         let spilled = self.lanes.values().filter_map(|l| l.spilled).min().unwrap_or(self.next);
         first.min(spilled).min(self.next)
@@ -130,17 +130,17 @@ impl Queue {
 
     /// The oldest unsettled entry in the window.
     #[must_use]
-    pub fn oldest(&self) -> Option<(u64, &WindowEntry)> {
+    pub fn oldest(&self) -> Option<(EventOffset, &WindowEntry)> {
         self.entries.iter().next().map(|(o, e)| (*o, e))
     }
 
     /// The lane that an event belongs to.
     #[must_use]
-    pub fn lane_of(&self, offset: u64, subject_hash: u64) -> LaneKey {
+    pub fn lane_of(&self, offset: EventOffset, subject_hash: u64) -> LaneKey {
         match self.ordering {
-            Ordering::Subject => subject_hash,
+            Ordering::Subject => LaneKey(subject_hash),
             Ordering::Hook => ONE_LANE,
-            Ordering::None => offset,
+            Ordering::None => LaneKey(offset.0),
         }
     }
 
@@ -171,7 +171,7 @@ impl Queue {
     }
 
     /// The unsettled deliveries in the window, in the order of the log.
-    pub fn entries(&self) -> impl Iterator<Item = (u64, &WindowEntry)> {
+    pub fn entries(&self) -> impl Iterator<Item = (EventOffset, &WindowEntry)> {
         self.entries.iter().map(|(offset, entry)| (*offset, entry))
     }
 

@@ -2,35 +2,42 @@
 //! memory is bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::Queue;
+use super::intake::Rest;
+use super::lane::LaneKey;
 use super::window::{EntryState, Past, Taken, WindowLimits};
-use crate::model::{Moment, Ordering};
+use crate::model::{EventOffset, Moment, Ordering};
 
 const LIMITS: WindowLimits = WindowLimits { window: 8, lane: 3 };
 
 /// The parts of a queue that a checkpoint stores, and what had been settled by then.
 #[derive(Default)]
 struct Image {
-    next: u64,
-    entries: Vec<(u64, u64)>,
-    spilled: Vec<(u64, u64)>,
-    settled: BTreeSet<u64>,
-    before: BTreeSet<u64>,
+    next: EventOffset,
+    entries: Vec<(EventOffset, LaneKey)>,
+    spilled: Vec<(LaneKey, EventOffset)>,
+    settled: BTreeSet<EventOffset>,
+    before: BTreeSet<EventOffset>,
+}
+
+fn offsets(range: Range<EventOffset>) -> impl Iterator<Item = EventOffset> {
+    (range.start.0..range.end.0).map(EventOffset)
 }
 
 /// A log of subjects, and the outcome of each event.
 struct World {
     ordering: Ordering,
     log: Vec<u64>,
-    settled: BTreeSet<u64>,
+    settled: BTreeSet<EventOffset>,
     queue: Queue,
-    under_way: BTreeSet<u64>,
+    under_way: BTreeSet<EventOffset>,
     /// By event, its attempts.
-    tried: BTreeMap<u64, u16>,
+    tried: BTreeMap<EventOffset, u16>,
     image: Image,
     now: Moment,
 }
@@ -41,7 +48,7 @@ impl World {
             ordering,
             log: Vec::new(),
             settled: BTreeSet::new(),
-            queue: Queue::new(LIMITS, ordering, 0),
+            queue: Queue::new(LIMITS, ordering, EventOffset::FIRST),
             under_way: BTreeSet::new(),
             tried: BTreeMap::new(),
             image: Image::default(),
@@ -49,21 +56,30 @@ impl World {
         }
     }
 
-    fn lane(&self, offset: u64) -> u64 {
-        self.queue.lane_of(offset, self.log[usize::try_from(offset).unwrap()])
+    fn subject(&self, offset: EventOffset) -> u64 {
+        self.log[usize::try_from(offset.0).unwrap()]
+    }
+
+    fn lane(&self, offset: EventOffset) -> LaneKey {
+        self.queue.lane_of(offset, self.subject(offset))
+    }
+
+    fn end(&self) -> EventOffset {
+        EventOffset(self.log.len() as u64)
     }
 
     /// What the engine does: it reads drained lanes, and reads on while there is room.
     fn read(&mut self) {
-        while let Some((lane, from, until)) = self.queue.drained_lane() {
-            let found = (from..until).filter(|o| self.lane(*o) == lane).map(|o| (o, None)).collect();
+        while let Some(Rest { lane, from, until }) = self.queue.drained_lane() {
+            let found = offsets(from..until).filter(|o| self.lane(*o) == lane).map(|o| (o, None)).collect();
             self.queue.take_spilled(lane, found, until);
-            if self.queue.drained_lane().is_some_and(|(again, at, _)| (again, at) == (lane, from)) {
+            let again = self.queue.drained_lane();
+            if again.is_some_and(|again| (again.lane, again.from) == (lane, from)) {
                 break;
             }
         }
-        for offset in self.queue.next()..self.log.len() as u64 {
-            if self.queue.take(offset, self.log[usize::try_from(offset).unwrap()], None) == Taken::Full {
+        for offset in offsets(self.queue.next()..self.end()) {
+            if self.queue.take(offset, self.subject(offset), None) == Taken::Full {
                 break;
             }
         }
@@ -73,8 +89,9 @@ impl World {
         self.queue.wake(self.now);
         if let Some(start) = self.queue.start() {
             let lane = self.lane(start.offset);
-            let ahead = (0..start.offset).filter(|o| self.lane(*o) == lane && !self.settled.contains(o));
-            let ahead: Vec<u64> = ahead
+            let ahead = offsets(EventOffset::FIRST..start.offset)
+                .filter(|o| self.lane(*o) == lane && !self.settled.contains(o));
+            let ahead: Vec<EventOffset> = ahead
                 .filter(|o| {
                     !matches!(self.queue.entries.get(o).map(|e| e.state), Some(EntryState::Suspect { .. }))
                 })
@@ -104,7 +121,7 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, offset: u64) {
+    fn deliver(&mut self, offset: EventOffset) {
         for late in self.queue.passed_by(offset) {
             self.under_way.remove(&late);
             self.settle(late);
@@ -112,7 +129,7 @@ impl World {
         self.settle(offset);
     }
 
-    fn settle(&mut self, offset: u64) {
+    fn settle(&mut self, offset: EventOffset) {
         assert!(self.queue.settle(offset));
         self.settled.insert(offset);
     }
@@ -133,13 +150,13 @@ impl World {
         for offset in std::mem::take(&mut self.under_way) {
             *self.tried.get_mut(&offset).unwrap() -= 1;
         }
-        let past = |offset: &u64| Past {
+        let past = |offset: &EventOffset| Past {
             attempts: self.tried.get(offset).copied().unwrap_or_default(),
             ..Past::default()
         };
         let image = &self.image;
         let mut fresh = Queue::new(LIMITS, self.ordering, image.next);
-        let held: BTreeSet<u64> = image.entries.iter().map(|(offset, _)| *offset).collect();
+        let held: BTreeSet<EventOffset> = image.entries.iter().map(|(offset, _)| *offset).collect();
         for (offset, lane) in image.entries.iter().filter(|(offset, _)| !self.settled.contains(offset)) {
             fresh.restore(*offset, *lane, past(offset));
         }
@@ -173,8 +190,8 @@ impl World {
     fn check(&self) {
         assert_eq!(self.queue.broken(), None);
         assert!(self.queue.len() <= LIMITS.window);
-        let unsettled = (0..self.log.len() as u64).find(|o| !self.settled.contains(o));
-        let first = unsettled.unwrap_or(self.log.len() as u64);
+        let unsettled = offsets(EventOffset::FIRST..self.end()).find(|o| !self.settled.contains(o));
+        let first = unsettled.unwrap_or(self.end());
         assert!(self.queue.cursor() <= first, "cursor {} is past unsettled {first}", self.queue.cursor());
     }
 
@@ -186,7 +203,7 @@ impl World {
                 self.settle(offset);
             }
             self.start();
-            let under_way: Vec<u64> = std::mem::take(&mut self.under_way).into_iter().collect();
+            let under_way: Vec<EventOffset> = std::mem::take(&mut self.under_way).into_iter().collect();
             for offset in under_way {
                 self.deliver(offset);
             }
@@ -255,7 +272,7 @@ proptest! {
                     }
                 }
                 Step::Shrink => {
-                    world.queue.shrink(2, 0);
+                    world.queue.shrink(2, EventOffset::FIRST);
                 }
                 Step::Restart => world.restart(),
                 Step::Checkpoint => world.checkpoint(),
@@ -280,32 +297,38 @@ fn a_drained_queue_holds_no_lanes() {
 /// The lanes of two subjects become one while a delivery of each is under way.
 #[test]
 fn a_delivery_under_way_or_waiting_for_its_retry_is_not_given_up_when_lanes_become_one() {
-    let mut queue = Queue::new(LIMITS, Ordering::Subject, 0);
+    let mut queue = Queue::new(LIMITS, Ordering::Subject, EventOffset::FIRST);
     for (offset, subject) in [(0, 7), (1, 8), (2, 9)] {
-        queue.take(offset, subject, None);
-        assert_eq!(queue.start().map(|start| start.offset), Some(offset));
+        queue.take(EventOffset(offset), subject, None);
+        assert_eq!(queue.start().map(|start| start.offset), Some(EventOffset(offset)));
     }
-    queue.retry(1, Moment::from_micros(9));
+    queue.retry(EventOffset(1), Moment::from_micros(9));
     assert!(queue.reorder(Ordering::Hook));
-    assert_eq!(queue.passed_by(2), Vec::<u64>::new());
+    assert_eq!(queue.passed_by(EventOffset(2)), vec![]);
 }
 
 /// A suspect that its lane has left behind is too late once a later delivery has arrived, whatever happened to the queue
 /// during the attempt.
 #[test]
 fn what_a_delivery_passed_is_too_late_also_when_it_was_released_or_its_lane_joined_another() {
-    let mut queue = Queue::new(LIMITS, Ordering::Subject, 0);
+    let mut queue = Queue::new(LIMITS, Ordering::Subject, EventOffset::FIRST);
     for (offset, subject) in [(0, 7), (1, 8), (2, 7)] {
-        queue.take(offset, subject, None);
+        queue.take(EventOffset(offset), subject, None);
     }
-    assert_eq!(queue.start().map(|start| start.offset), Some(0));
-    assert!(queue.suspect(0, Moment::from_micros(100)));
-    assert_eq!((queue.start().map(|s| s.offset), queue.start().map(|s| s.offset)), (Some(1), Some(2)));
+    assert_eq!(queue.start().map(|start| start.offset), Some(EventOffset::FIRST));
+    assert!(queue.suspect(EventOffset(0), Moment::from_micros(100)));
+    assert_eq!(
+        (queue.start().map(|s| s.offset), queue.start().map(|s| s.offset)),
+        (Some(EventOffset(1)), Some(EventOffset(2)))
+    );
     queue.release_suspects();
     assert!(queue.reorder(Ordering::Hook));
-    assert_eq!((queue.passed_by(1), queue.passed_by(2)), (vec![], vec![0]));
-    queue.hold(2);
-    assert_eq!((queue.passed_by(2), queue.broken()), (vec![], None));
+    assert_eq!(
+        (queue.passed_by(EventOffset(1)), queue.passed_by(EventOffset(2))),
+        (vec![], vec![EventOffset(0)])
+    );
+    queue.hold(EventOffset(2));
+    assert_eq!((queue.passed_by(EventOffset(2)), queue.broken()), (vec![], None));
 }
 
 /// After a crash there are settled deliveries behind unsettled ones. `shrink` must not go back over the settled ones.
@@ -315,47 +338,54 @@ fn a_queue_that_shrinks_does_not_take_again_what_was_settled_before_a_crash() {
     world.log.extend(0..6);
     world.read();
     (0..6).for_each(|_| world.start());
-    world.deliver(5);
-    world.under_way.remove(&5);
+    world.deliver(EventOffset(5));
+    world.under_way.remove(&EventOffset(5));
     world.crash();
     world.read();
-    world.queue.shrink(2, 0);
+    world.queue.shrink(2, EventOffset::FIRST);
     world.read();
-    assert!(world.queue.entries.keys().copied().eq(0..5), "{:?}", world.queue.entries.keys());
+    assert!(
+        world.queue.entries.keys().copied().eq((0..5).map(EventOffset)),
+        "{:?}",
+        world.queue.entries.keys()
+    );
 }
 
 #[test]
 fn a_queue_that_shrinks_frees_the_records_of_the_deliveries_that_stay() {
     let budget = crate::queues::queue::kept::Budget::new(1 << 20);
-    let mut queue = Queue::new(WindowLimits { window: 8, lane: 8 }, Ordering::None, 0);
+    let mut queue = Queue::new(WindowLimits { window: 8, lane: 8 }, Ordering::None, EventOffset::FIRST);
     for offset in 0..4 {
-        queue.take(offset, offset, budget.keep(b"record"));
+        queue.take(EventOffset(offset), offset, budget.keep(b"record"));
     }
     assert_eq!(budget.used(), 24);
-    queue.shrink(4, 0);
+    queue.shrink(4, EventOffset::FIRST);
     assert_eq!((budget.used(), queue.len()), (0, 4));
 }
 
 #[test]
 fn of_two_drained_lanes_the_one_with_the_older_rest_is_read_first() {
-    let mut queue = Queue::new(WindowLimits { window: 8, lane: 1 }, Ordering::Subject, 0);
+    let mut queue = Queue::new(WindowLimits { window: 8, lane: 1 }, Ordering::Subject, EventOffset::FIRST);
     for (offset, subject) in [(0, 9), (1, 3), (2, 9), (3, 3)] {
-        queue.take(offset, subject, None);
+        queue.take(EventOffset(offset), subject, None);
     }
     assert_eq!(queue.drained_lane(), None, "both lanes are full");
-    queue.settle(1);
-    queue.settle(0);
-    assert_eq!(queue.drained_lane(), Some((9, 2, 4)));
+    queue.settle(EventOffset(1));
+    queue.settle(EventOffset(0));
+    assert_eq!(
+        queue.drained_lane(),
+        Some(Rest { lane: LaneKey(9), from: EventOffset(2), until: EventOffset(4) })
+    );
 }
 
 /// `take` meets the settled event first, and then the rest of its lane, which begins before it.
 #[test]
 fn a_settled_event_of_a_spilled_lane_is_not_taken_when_the_rest_is_read() {
-    let mut queue = Queue::new(WindowLimits { window: 8, lane: 4 }, Ordering::Subject, 4);
-    queue.restore_spilled(9, 2);
-    queue.restore_settled([5]);
-    assert_eq!(queue.take(4, 3, None), Taken::Waiting);
-    assert_eq!(queue.take(5, 9, None), Taken::Settled);
-    queue.take_spilled(9, vec![(2, None), (5, None)], 6);
-    assert!(queue.entries.keys().copied().eq([2, 4]), "{:?}", queue.entries.keys());
+    let mut queue = Queue::new(WindowLimits { window: 8, lane: 4 }, Ordering::Subject, EventOffset(4));
+    queue.restore_spilled(LaneKey(9), EventOffset(2));
+    queue.restore_settled([EventOffset(5)]);
+    assert_eq!(queue.take(EventOffset(4), 3, None), Taken::Waiting);
+    assert_eq!(queue.take(EventOffset(5), 9, None), Taken::Settled);
+    queue.take_spilled(LaneKey(9), vec![(EventOffset(2), None), (EventOffset(5), None)], EventOffset(6));
+    assert!(queue.entries.keys().copied().eq([2, 4].map(EventOffset)), "{:?}", queue.entries.keys());
 }

@@ -2,15 +2,21 @@
 
 use super::Queue;
 use super::window::{EntryState, Past, WindowEntry};
+use crate::model::EventOffset;
 
 impl Queue {
     /// Removes the newest waiting deliveries from `floor` on until `keep` are left. They are taken again when the log is
     /// read on; `past` keeps the counts of the deliveries that have been tried. Also frees the kept records of the deliveries that
     /// stay, because other hooks need that memory now. Returns whether any delivery was removed.
-    pub fn shrink(&mut self, keep: usize, floor: u64) -> bool {
+    pub fn shrink(&mut self, keep: usize, floor: EventOffset) -> bool {
         // Going back behind the beginning of a lane's rest would take the lane's events twice: once as the rest, and once
         // as new events. Going back behind `touched` would take settled ones again.
-        let spilled = self.lanes.values().filter_map(|lane| lane.spilled).max().map_or(0, |from| from + 1);
+        let spilled = self
+            .lanes
+            .values()
+            .filter_map(|lane| lane.spilled)
+            .max()
+            .map_or(EventOffset::FIRST, |from| from + 1);
         let (floor, before) = (floor.max(self.touched).max(spilled), self.entries.len());
         let mut tried = Vec::new();
         while self.entries.len() > keep
@@ -38,7 +44,7 @@ impl Queue {
     }
 
     /// Removes a waiting delivery from its lane. Returns what is known of it.
-    fn forget(&mut self, offset: u64, entry: &WindowEntry) -> Past {
+    fn forget(&mut self, offset: EventOffset, entry: &WindowEntry) -> Past {
         let due = self.lanes.get_mut(&entry.lane).and_then(|lane| {
             let due = if lane.head() == Some(offset) { lane.due.take() } else { None };
             lane.remove(offset);

@@ -2,7 +2,7 @@
 
 use super::Queue;
 use super::window::EntryState;
-use crate::model::{Moment, Ordering, WaitingDelivery, WaitingPart, WaitingState};
+use crate::model::{EventOffset, Moment, Ordering, WaitingDelivery, WaitingPart, WaitingState};
 
 /// The most settled offsets in an answer.
 const MOST_SETTLED: usize = 4096;
@@ -10,7 +10,7 @@ const MOST_SETTLED: usize = 4096;
 impl Queue {
     /// At most `most` deliveries in the window from an offset on, and where the others are in the log.
     #[must_use]
-    pub fn waiting(&self, from: u64, most: usize) -> WaitingPart {
+    pub fn waiting(&self, from: EventOffset, most: usize) -> WaitingPart {
         let mut entries = self.entries.range(from..);
         let deliveries = entries.by_ref().take(most).map(|(offset, entry)| {
             let lane = self.lanes.get(&entry.lane);
@@ -30,7 +30,7 @@ impl Queue {
             deliveries,
             is_last: entries.next().is_none(),
             rest: self.next,
-            rest_of: self.spilled_lanes().filter(|_| by_subject).collect(),
+            rest_of: self.spilled_lanes().filter(|_| by_subject).map(|(lane, from)| (lane.0, from)).collect(),
             settled: self.settled.range(from..).take(MOST_SETTLED).copied().collect(),
         }
     }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::kept::Kept;
 use super::lane::LaneKey;
-use crate::model::Moment;
+use crate::model::{EventOffset, Moment};
 
 /// How many deliveries of a queue may be in memory.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +112,7 @@ pub enum Taken {
 #[derive(Debug)]
 pub struct Start {
     /// The offset of its delivery.
-    pub offset: u64,
+    pub offset: EventOffset,
     /// The number of the attempt, from 1.
     pub attempt: u16,
     /// The event's record, if it was kept in memory.

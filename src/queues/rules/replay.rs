@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::pace::Pace;
 use crate::kazoo;
 use crate::model::{
-    AccountId, Event, EventFilter, HookId, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState,
-    ReplayStatus, WallTime,
+    AccountId, Event, EventFilter, EventOffset, HookId, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest,
+    ReplayState, ReplayStatus, WallTime,
 };
 
 /// All replays of a hook together may hold one in `SHARE` of the hook's permits, rounded down, but at least one.
@@ -29,9 +29,9 @@ pub struct ReplayJob {
     #[serde(rename = "pvt_account_id")]
     pub account: AccountId,
     /// The first offset of the range.
-    pub from: u64,
+    pub from: EventOffset,
     /// The first offset after the range.
-    pub until: u64,
+    pub until: EventOffset,
     /// Only events from this time on (µs since 1970). The clock may have been set, so within the range there can be others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_us: Option<u64>,
@@ -42,7 +42,7 @@ pub struct ReplayJob {
     pub only: ReplayOnly,
     /// The offsets, for `ReplayOnly::Chosen`.
     #[serde(default)]
-    pub offsets: Vec<u64>,
+    pub offsets: Vec<EventOffset>,
     /// Only events that match this filter.
     #[serde(flatten)]
     pub filter: EventFilter,
@@ -87,7 +87,7 @@ impl From<[u64; 3]> for ReplayTotals {
 impl ReplayJob {
     /// A request whose range has been resolved to offsets.
     #[must_use]
-    pub fn new(request: ReplayRequest, from: u64, until: u64, now: WallTime) -> Self {
+    pub fn new(request: ReplayRequest, from: EventOffset, until: EventOffset, now: WallTime) -> Self {
         Self {
             id: request.id,
             hook: request.hook,
@@ -151,7 +151,7 @@ impl ReplayJob {
 
     /// The replay's progress: `next` is the cursor of its queue. A replay that has ended keeps its counts.
     #[must_use]
-    pub fn status(&self, next: u64, totals: ReplayTotals) -> ReplayStatus {
+    pub fn status(&self, next: EventOffset, totals: ReplayTotals) -> ReplayStatus {
         let ReplayTotals { matched, delivered, dead } = if self.has_ended() { self.totals } else { totals };
         ReplayStatus {
             id: self.id,
@@ -178,7 +178,7 @@ pub struct ReplayRun {
     /// The replay.
     pub job: Arc<ReplayJob>,
     /// The offsets to deliver; `None` for the whole range.
-    pub chosen: Option<Arc<BTreeSet<u64>>>,
+    pub chosen: Option<Arc<BTreeSet<EventOffset>>>,
     /// Its pace.
     pub(in crate::queues) pace: Pace,
 }
@@ -186,7 +186,7 @@ pub struct ReplayRun {
 impl ReplayRun {
     /// A replay about to run.
     #[must_use]
-    pub fn new(job: Arc<ReplayJob>, chosen: Option<Arc<BTreeSet<u64>>>) -> Self {
+    pub fn new(job: Arc<ReplayJob>, chosen: Option<Arc<BTreeSet<EventOffset>>>) -> Self {
         Self { pace: Pace::new(job.rate), job, chosen }
     }
 
@@ -208,16 +208,16 @@ mod tests {
             id: ReplayId(1),
             hook: HookId(2),
             account: AccountId(3),
-            from: ReplayPoint::Offset(0),
+            from: ReplayPoint::Offset(EventOffset(0)),
             until: None,
             only: ReplayOnly::Chosen,
-            offsets: vec![11, 15],
+            offsets: vec![EventOffset(11), EventOffset(15)],
             filter: EventFilter { families: vec![Family::Parking], ..EventFilter::default() },
             dry_run: false,
             rate: Some(5),
             by: None,
         };
-        let running = ReplayJob::new(request, 10, 20, WallTime::from_micros(77));
+        let running = ReplayJob::new(request, EventOffset(10), EventOffset(20), WallTime::from_micros(77));
         assert_eq!(ReplayJob::from_document(running.document()), Some(running.clone()));
         let done = running.ended(ReplayState::Done, WallTime::from_micros(99), [3, 2, 1].into());
         assert_eq!(done.document()["totals"], serde_json::json!([3, 2, 1]));

@@ -78,10 +78,10 @@ fn is_down(result: &AttemptResult) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{HookId, QueueKey, Response, TransportError};
+    use crate::model::{EventOffset, HookId, QueueKey, Response, TransportError};
 
     fn key(offset: u64) -> JobKey {
-        JobKey { queue: QueueKey::Hook(HookId(1)), offset }
+        JobKey { queue: QueueKey::Hook(HookId(1)), offset: EventOffset(offset) }
     }
 
     fn under_way(after: After) -> Trial {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Line;
-use crate::model::{Hook, Moment, Ordering, QueueKey};
+use crate::model::{EventOffset, Hook, Moment, Ordering, QueueKey};
 use crate::queues::ledger::record::QueueImage;
 use crate::queues::ledger::recovered_queue::RecoveredQueue;
 use crate::queues::queue::Queue;
@@ -23,7 +23,7 @@ pub(in crate::queues::engine) struct Origin<'a> {
     /// What the ledger says, if it names the queue.
     pub(in crate::queues::engine) recovered: Option<&'a RecoveredQueue>,
     /// Where the queue begins if no checkpoint has its position.
-    pub(in crate::queues::engine) start: u64,
+    pub(in crate::queues::engine) start: EventOffset,
     /// The present moment and the longest delay of a retry: nothing that an earlier run recorded is due later.
     pub(in crate::queues::engine) now: Moment,
     pub(in crate::queues::engine) longest_delay: Duration,
@@ -56,7 +56,7 @@ impl Origin<'_> {
         let mut entries = image.entries.clone();
         entries.sort_unstable_by_key(|(offset, _, _)| *offset);
         for (offset, lane, past) in entries {
-            let lane = if ordering == Ordering::Subject { lane } else { line.queue.lane_of(offset, lane) };
+            let lane = if ordering == Ordering::Subject { lane } else { line.queue.lane_of(offset, lane.0) };
             line.queue.restore(offset, lane, past.at(now, longest_delay));
         }
         for (lane, from) in &image.spilled {
@@ -74,7 +74,7 @@ impl Origin<'_> {
 
 impl Line {
     /// The live line of a hook. Everything below `routed` has been routed already, or soon will be.
-    pub(in crate::queues::engine) fn live(origin: Origin<'_>, routed: u64) -> Self {
+    pub(in crate::queues::engine) fn live(origin: Origin<'_>, routed: EventOffset) -> Self {
         let start = origin.hook.start_offset;
         let mut line = origin.line(QueueKey::of(origin.hook));
         line.queue.raise_floor(start);
@@ -106,7 +106,7 @@ impl Line {
     }
 
     /// The image for a checkpoint, without the hook's failures. Everything below `routed` has been routed.
-    pub(in crate::queues::engine) fn image(&self, hook: &Hook, routed: u64) -> QueueImage {
+    pub(in crate::queues::engine) fn image(&self, hook: &Hook, routed: EventOffset) -> QueueImage {
         let queue = &self.queue;
         QueueImage {
             queue: self.key.id(),

@@ -9,7 +9,7 @@ pub(super) mod reading;
 use std::sync::Arc;
 
 use super::log_read::STOCK;
-use crate::model::{Moment, Ordering, QueueKey, ReplayState, ReplayStatus, WallTime};
+use crate::model::{EventOffset, Gap, Moment, Ordering, QueueKey, ReplayState, ReplayStatus, WallTime};
 use crate::queues::queue::Queue;
 use crate::queues::queue::kept::Budget;
 use crate::queues::queue::window::{Start, Taken, Tried};
@@ -26,7 +26,7 @@ const RECORDS_WHEN_SCARCE: usize = 4 * STOCK;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Routed<'a> {
     /// Its position in the log.
-    pub(super) offset: u64,
+    pub(super) offset: EventOffset,
     /// The hash of its subject.
     pub(super) subject: u64,
     /// Its record.
@@ -53,9 +53,9 @@ pub(super) struct Line {
     /// Wanted and unsettled. Below zero while a settlement is ahead of the count.
     waiting: i64,
     /// The router does not count events below this offset; they are counted when they are read.
-    uncounted_until: u64,
+    uncounted_until: EventOffset,
     totals: Totals,
-    gap: Option<(u64, u64)>,
+    gap: Option<Gap>,
     replay: Option<ReplayRun>,
 }
 
@@ -68,7 +68,7 @@ impl Line {
             live: false,
             read: Read::Idle,
             waiting: 0,
-            uncounted_until: 0,
+            uncounted_until: EventOffset::FIRST,
             totals: Totals::default(),
             gap: None,
             replay: None,
@@ -96,7 +96,7 @@ impl Line {
     }
 
     /// Events below this offset are counted when they are read, not when they are routed.
-    pub(super) fn uncounted_until(&self) -> u64 {
+    pub(super) fn uncounted_until(&self) -> EventOffset {
         self.uncounted_until
     }
 
@@ -105,8 +105,8 @@ impl Line {
         self.totals
     }
 
-    /// The range of events (from, until) that retention dropped last before they were read.
-    pub(super) fn gap(&self) -> Option<(u64, u64)> {
+    /// The events that retention dropped last before they were read.
+    pub(super) fn gap(&self) -> Option<Gap> {
         self.gap
     }
 
@@ -158,7 +158,7 @@ impl Line {
     }
 
     /// An event is routed late, because its account has only now become known. The queue may have passed its offset.
-    pub(super) fn offer_late(&mut self, offset: u64, subject: u64, is_open: bool) {
+    pub(super) fn offer_late(&mut self, offset: EventOffset, subject: u64, is_open: bool) {
         let has_room = self.room(is_open) > 0;
         // The read may have passed over the event while the account was unknown.
         if self.read == Read::UnderWay {
@@ -179,19 +179,19 @@ impl Line {
 
     /// Retention has dropped events before they were routed: from `before`, up to where everything is `routed` now. A line
     /// that was live reads on from `before`, and finds the gap by doing so.
-    pub(super) fn fall_behind(&mut self, before: u64, routed: u64) {
+    pub(super) fn fall_behind(&mut self, before: EventOffset, routed: EventOffset) {
         self.queue.skip_to(before);
         self.live = self.queue.next() >= routed;
         self.uncounted_until = self.uncounted_until.max(routed);
     }
 
     /// Becomes live if its queue has looked at everything that is routed. Replays stay as they are.
-    pub(super) fn catch_up(&mut self, routed: u64) {
+    pub(super) fn catch_up(&mut self, routed: EventOffset) {
         self.live = self.replay.is_none() && (self.live || self.queue.next() >= routed);
     }
 
     /// Drops everything below `start` that is not under way, because a person asked to begin there.
-    pub(super) fn restart_at(&mut self, start: u64, routed: u64) {
+    pub(super) fn restart_at(&mut self, start: EventOffset, routed: EventOffset) {
         self.queue.raise_floor(start);
         self.waiting = i64::try_from(self.queue.len()).unwrap_or(0);
         self.uncounted_until = routed;
@@ -229,13 +229,18 @@ impl Line {
     }
 
     /// An attempt has ended; see [`Queue::ended`].
-    pub(super) fn ended(&mut self, offset: u64, is_try: bool, failed: Option<Moment>) -> Option<Tried> {
+    pub(super) fn ended(
+        &mut self,
+        offset: EventOffset,
+        is_try: bool,
+        failed: Option<Moment>,
+    ) -> Option<Tried> {
         self.queue.ended(offset, is_try, failed)
     }
 
     /// Does with a delivery what was decided after its attempt. Returns the deliveries that are dead because this one was
     /// delivered, in the order of the log.
-    pub(super) fn conclude(&mut self, offset: u64, verdict: Verdict) -> Vec<u64> {
+    pub(super) fn conclude(&mut self, offset: EventOffset, verdict: Verdict) -> Vec<EventOffset> {
         match verdict {
             Verdict::Settled(fate) => {
                 let dead = if fate == Fate::Delivered { self.dead_after(offset) } else { Vec::new() };
@@ -257,7 +262,7 @@ impl Line {
 
     /// What is dead once `delivered` has arrived. The hook works, so its suspects have used up their tries for good; and the
     /// deliveries before this one in its lane come too late.
-    fn dead_after(&self, delivered: u64) -> Vec<u64> {
+    fn dead_after(&self, delivered: EventOffset) -> Vec<EventOffset> {
         let mut dead = self.queue.suspects();
         dead.extend(self.queue.passed_by(delivered));
         // A suspect before it in its lane is in both lists; each is settled and written once, in the order of the log.
@@ -267,7 +272,7 @@ impl Line {
     }
 
     /// Takes a delivery out of the queue for good, and counts it.
-    fn settle(&mut self, offset: u64, fate: Fate) {
+    fn settle(&mut self, offset: EventOffset, fate: Fate) {
         // A delivery that is not in the queue was settled before; counting it again would make the counter drift.
         if self.queue.settle(offset) {
             self.waiting -= 1;
@@ -276,12 +281,12 @@ impl Line {
     }
 
     /// Notes that retention dropped an event before it was delivered; the log now begins at `first`.
-    pub(super) fn note_expired(&mut self, offset: u64, first: u64) {
-        self.gap = Some((offset, first));
+    pub(super) fn note_expired(&mut self, offset: EventOffset, first: EventOffset) {
+        self.gap = Some(Gap { from: offset, until: first });
     }
 
     /// Takes note of the time: retries that are due become ready. Suspects whose time is over are dead, and returned.
-    pub(super) fn wake(&mut self, now: Moment) -> Vec<u64> {
+    pub(super) fn wake(&mut self, now: Moment) -> Vec<EventOffset> {
         self.queue.wake(now);
         if let Some(replay) = &mut self.replay {
             replay.pace.wake(now);

@@ -1,11 +1,13 @@
 //! A line that is behind: which read of the log it needs next, and what it does with what a read has brought.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::log_read::{Found, ReadDone, ReadRequest, STOCK};
 use super::{Line, Read};
 use crate::log::ReadError;
-use crate::model::Hook;
+use crate::model::{EventOffset, Gap, Hook};
+use crate::queues::queue::intake::Rest;
 use crate::queues::queue::window::Taken;
 
 /// Most events that one read brings, for a queue and for the rest of a lane.
@@ -20,16 +22,16 @@ pub(in crate::queues::engine) struct Circumstances {
     /// Whether memory for records is scarce.
     pub(in crate::queues::engine) is_scarce: bool,
     /// Everything below this offset has been routed.
-    pub(in crate::queues::engine) routed: u64,
+    pub(in crate::queues::engine) routed: EventOffset,
 }
 
 /// How far the log reaches that a read was made of.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::queues::engine) struct Reach {
     /// The first event that retention has left.
-    pub(in crate::queues::engine) first: u64,
+    pub(in crate::queues::engine) first: EventOffset,
     /// Everything below this offset has been routed.
-    pub(in crate::queues::engine) routed: u64,
+    pub(in crate::queues::engine) routed: EventOffset,
 }
 
 impl Line {
@@ -50,25 +52,25 @@ impl Line {
     }
 
     /// The rest of a lane comes first: deliveries of the lane stand still until it has been read.
-    fn next_read(&self, hook: &Arc<Hook>, room: usize, routed: u64) -> Option<ReadRequest> {
-        let request = |lane, from, until, max| ReadRequest {
+    fn next_read(&self, hook: &Arc<Hook>, room: usize, routed: EventOffset) -> Option<ReadRequest> {
+        let request = |lane, range: Range<EventOffset>, max| ReadRequest {
             queue: self.key,
             lane,
-            from,
-            until,
+            from: range.start,
+            until: range.end,
             max,
             hook: Arc::clone(hook),
             replay: self.replay.clone(),
             ordering: self.queue.ordering(),
             keep: false,
         };
-        if let Some((lane, from, until)) = self.queue.drained_lane() {
-            return Some(request(Some(lane), from, until, room.min(MOST_OF_LANE)));
+        if let Some(Rest { lane, from, until }) = self.queue.drained_lane() {
+            return Some(request(Some(lane), from..until, room.min(MOST_OF_LANE)));
         }
         let until = self.replay.as_ref().map_or(routed, |run| run.job.until);
         let is_behind = !self.live && self.queue.next() < until;
         (is_behind && self.queue.wants_more())
-            .then(|| request(None, self.queue.next(), until, room.min(MOST)))
+            .then(|| request(None, self.queue.next()..until, room.min(MOST)))
     }
 
     /// A read has ended: takes what it brought, unless it `is_of_former`, a deleted hook's with the same id. Returns the
@@ -78,7 +80,7 @@ impl Line {
         done: ReadDone,
         reach: Reach,
         is_of_former: bool,
-    ) -> Result<Option<(u64, u64)>, ReadError> {
+    ) -> Result<Option<Gap>, ReadError> {
         let is_void = std::mem::replace(&mut self.read, Read::Idle) == Read::Void;
         if is_void || is_of_former {
             return Ok(None);
@@ -87,7 +89,7 @@ impl Line {
         // The queue may have moved on while the read was under way; only what it had not passed is a gap.
         let begin = if done.lane.is_some() { done.from } else { self.queue.next() };
         let has_gap = done.from < reach.first && begin < reach.first;
-        let gap = has_gap.then_some((begin, reach.first));
+        let gap = has_gap.then_some(Gap { from: begin, until: reach.first });
         self.gap = gap.or(self.gap);
         if let Some(lane) = done.lane {
             let found = found.into_iter().map(|event| (event.offset, event.record)).collect();

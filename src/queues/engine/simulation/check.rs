@@ -12,7 +12,7 @@ use super::permits::would_start;
 use super::recorded::{Ended, Unsynced};
 use super::setup::LONGEST_DELAY;
 use super::world::{Flight, World};
-use crate::model::{AccountId, Job, Ordering, QueueId};
+use crate::model::{AccountId, EventOffset, Job, Ordering, QueueId};
 use crate::queues::rules::permits::{HolderId, HostId};
 use crate::queues::{Directory, EntryState};
 
@@ -68,7 +68,7 @@ impl World {
         probe && self.life.slot_with(job.key.queue).is_some_and(is_up_to_date)
     }
 
-    pub(super) fn ended(&self, queue: QueueId, offset: u64, unsynced: &Unsynced) -> Option<Ended> {
+    pub(super) fn ended(&self, queue: QueueId, offset: EventOffset, unsynced: &Unsynced) -> Option<Ended> {
         let on_disk = self.oracle.course(queue).and_then(|course| course.settled.get(&offset));
         on_disk.or_else(|| unsynced.ended.get(&(queue, offset))).copied()
     }
@@ -263,7 +263,7 @@ impl World {
             let status = self.life.engines().find_map(|engine| engine.status(*hook));
             let Some(raw) = status else { continue };
             let cursor = raw.status.cursor;
-            let before = self.cursors.insert(*hook, cursor).unwrap_or(0);
+            let before = self.cursors.insert(*hook, cursor).unwrap_or(EventOffset(0));
             hold(cursor >= before || self.oracle.is_late(cursor), "a cursor never goes back", || {
                 format!("hook {hook}: {before}, now {cursor}")
             });
@@ -282,11 +282,13 @@ impl World {
     }
 
     /// Whether a delivery is settled, or retention has dropped it and the ledger says so.
-    fn is_over(&self, queue: QueueId, offset: u64, unsynced: &Unsynced) -> bool {
+    fn is_over(&self, queue: QueueId, offset: EventOffset, unsynced: &Unsynced) -> bool {
         // What was in memory when the process died, and was removed by retention before the restart, belongs to the gap
         // after it.
         let is_dropped = self.summary.deaths > 0 && offset < self.life.events.reader.first();
-        let gap = |(from, to): &(u64, u64)| (*from..*to).contains(&offset) || (is_dropped && offset < *to);
+        let gap = |(from, to): &(EventOffset, EventOffset)| {
+            (*from..*to).contains(&offset) || (is_dropped && offset < *to)
+        };
         let on_disk = self.oracle.course(queue).is_some_and(|course| course.gaps.iter().any(gap));
         let in_memory = unsynced.gaps.iter().any(|(id, from, to)| *id == queue && gap(&(*from, *to)));
         // Retention may take an event while it waits for its account; the queue has no gap then.
@@ -304,9 +306,10 @@ impl World {
         let due = self.oracle.due.get(&queue).into_iter().flatten();
         // No document says where the queue of an account's callflow webhooks began, so retention may remove its events
         // unnoticed.
-        let first = if self.is_one_shot(queue) { self.life.events.reader.first() } else { 0 };
-        let unsettled = |offset: &u64| *offset >= first && !self.is_over(queue, *offset, unsynced);
-        let lost: Vec<u64> = due.copied().filter(unsettled).collect();
+        let first =
+            if self.is_one_shot(queue) { self.life.events.reader.first() } else { EventOffset::FIRST };
+        let unsettled = |offset: &EventOffset| *offset >= first && !self.is_over(queue, *offset, unsynced);
+        let lost: Vec<EventOffset> = due.copied().filter(unsettled).collect();
         hold(lost.is_empty(), invariant, || format!("queue {queue}: {lost:?}"));
     }
 
@@ -323,8 +326,8 @@ impl World {
                     record.offset.to_string()
                 });
             }
-            let lost = batch.damaged.iter().flat_map(|damage| damage.offsets.clone());
-            let lost: Vec<u64> = lost.filter(|offset| events.contains_key(offset)).collect();
+            let lost = batch.damaged.iter().flat_map(|damage| damage.offsets.clone()).map(EventOffset);
+            let lost: Vec<EventOffset> = lost.filter(|offset| events.contains_key(offset)).collect();
             hold(lost.is_empty(), "nothing that was acknowledged is lost", || format!("{lost:?}"));
             at = batch.next.max(at + 1);
         }

@@ -9,7 +9,7 @@ use super::life::{Died, Life};
 use super::oracle::Logging;
 use super::setup::{LONGEST_DELAY, shards};
 use super::world::World;
-use crate::model::{Hook, ReplayId};
+use crate::model::{EventOffset, Hook, ReplayId};
 use crate::queues::ReplayJob;
 
 impl World {
@@ -46,7 +46,7 @@ impl World {
         }
         let latest = self.life.now() + LONGEST_DELAY;
         self.time.pass(Duration::from_secs(1));
-        let end = self.oracle.events.last_key_value().map_or(0, |(last, _)| last + 1);
+        let end = self.oracle.events.last_key_value().map_or(EventOffset::FIRST, |(last, _)| *last + 1);
         let reader = self.life.events.reader.clone();
         hold(reader.end() >= end, "nothing that was acknowledged is lost", || {
             format!("the log ends at {}, {end} was acknowledged", reader.end())

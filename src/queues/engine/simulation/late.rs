@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::oracle::wants;
 use super::world::World;
-use crate::model::{Account, AccountId, Event, FailureLimits, Family, Hook, HookId};
+use crate::model::{Account, AccountId, Event, EventOffset, FailureLimits, Family, Hook, HookId};
 use crate::queues::Directory;
 
 /// Accounts that are unknown at one time.
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// An event of an account that was unknown when the event arrived: all hooks that want it now have to get it, or only this one.
-    pub(super) fn wanted_late(&mut self, offset: u64, only: Option<HookId>) {
+    pub(super) fn wanted_late(&mut self, offset: EventOffset, only: Option<HookId>) {
         let Some(logged) = self.oracle.events.get(&offset) else { return };
         let Some(account) = self.tenants.account(logged.account) else { return };
         let event = Event::decode(&logged.record).unwrap();
@@ -64,13 +64,13 @@ impl World {
     }
 
     /// Whether an event waits in an engine for its account.
-    pub(super) fn still_waits(&self, offset: u64) -> bool {
+    pub(super) fn still_waits(&self, offset: EventOffset) -> bool {
         let account = self.oracle.events.get(&offset).map(|logged| logged.account);
         account.is_some_and(|account| self.life.engines().any(|engine| engine.unknown.holds(account)))
     }
 
     /// The offset at which a new hook of an account begins: the first event that waits for the account, or the log's end.
-    pub(super) fn start_of_hook(&self, account: AccountId) -> u64 {
+    pub(super) fn start_of_hook(&self, account: AccountId) -> EventOffset {
         let waiting = self.life.engines().filter_map(|engine| engine.unknown.first_waiting(account)).min();
         waiting.unwrap_or_else(|| self.life.events.reader.end())
     }

@@ -13,8 +13,8 @@ use super::super::slot::Slot;
 use super::cut_disk::CutDisk;
 use super::recorded::Unsynced;
 use super::tenants::Tenants;
-use crate::log::{self, Appender, NewRecord, OpenedLog, Reader, Synced, Writer};
-use crate::model::{Attempt, Clock, Hook, HookId, Job, Moment, QueueKey};
+use crate::log::{self, Appender, NewRecord, OpenedLog, ReaderOf, Synced, Writer};
+use crate::model::{Attempt, Clock, EventOffset, Hook, HookId, Job, LedgerOffset, Moment, QueueKey};
 use crate::queues::{
     Action, Budget, Command, Directory, Engine, Partition, Partitions, Parts, Permits, Pushed, QueueOptions,
     recover,
@@ -34,17 +34,17 @@ impl Died {
 
 /// One log with its writer.
 #[derive(Debug)]
-pub(super) struct SimLog {
+pub(super) struct SimLog<O> {
     pub(super) appender: Appender,
-    pub(super) reader: Reader,
+    pub(super) reader: ReaderOf<O>,
     writer: Writer,
 }
 
-impl SimLog {
+impl<O> SimLog<O> {
     fn open(disk: &CutDisk, dir: &str, options: log::LogOptions, clock: &Clock) -> Result<Self, Died> {
         let opened = log::open(Arc::new(disk.clone()), Path::new(dir), options, clock.clone());
         let OpenedLog { writer, appender, reader, .. } = opened.map_err(|error| Died::of(&error))?;
-        Ok(Self { appender, reader, writer })
+        Ok(Self { appender, reader: ReaderOf::new(reader), writer })
     }
 
     /// Lets the writer do all waiting work. Returns false if there was none.
@@ -104,8 +104,8 @@ pub(super) struct Shard {
 /// One life.
 pub(super) struct Life {
     pub(super) shards: Vec<Shard>,
-    pub(super) events: SimLog,
-    pub(super) ledger: SimLog,
+    pub(super) events: SimLog<EventOffset>,
+    pub(super) ledger: SimLog<LedgerOffset>,
     pub(super) actions: mpsc::Receiver<Action>,
 }
 
@@ -116,7 +116,7 @@ impl Life {
         let ledger = SimLog::open(disk, "/ledger", setup.ledger.clone(), clock)?;
         let is_replay = |id| tenants.hook_of_replay(id).is_some();
         let mut recovered = recover(&ledger.reader, is_replay).map_err(|error| Died::of(&error))?;
-        let at_least = log::LogOptions { at_least: recovered.known_end(), ..setup.events.clone() };
+        let at_least = log::LogOptions { at_least: recovered.known_end().0, ..setup.events.clone() };
         let events = SimLog::open(disk, "/events", at_least, clock)?;
         let (actions_to, actions) = mpsc::channel(4);
         let pushed = Pushed::default();

@@ -24,8 +24,9 @@ impl World {
         let Some(checkpoint) = last_checkpoint(ledger).map_err(|error| Died(error.to_string()))? else {
             return Ok(());
         };
-        let begun = self.life.events.reader.segments().first().map_or(0, |segment| segment.created_us);
-        let floor = ledger.open_at(begun, self.setup.clock.now_us()).min(checkpoint);
+        let begun =
+            self.life.events.reader.untyped().segments().first().map_or(0, |segment| segment.created_us);
+        let floor = ledger.untyped().open_at(begun, self.setup.clock.now_us()).min(checkpoint.0);
         self.life.ledger.carry_out(async |ledger| ledger.retain_from(floor).await).map(drop)
     }
 

@@ -8,8 +8,11 @@ use super::hold;
 use super::recorded::{Due, Ended, Unsynced, due_of, outcome_of};
 use super::tenants::Tenants;
 use crate::kazoo;
-use crate::log::Reader;
-use crate::model::{Account, AccountId, Event, Family, Hook, HookId, Moment, QueueId, ReplayId, ReplayOnly};
+use crate::log::ReaderOf;
+use crate::model::{
+    Account, AccountId, Event, EventOffset, Family, Hook, HookId, LedgerOffset, Moment, QueueId, ReplayId,
+    ReplayOnly,
+};
 use crate::queues::{Directory, LedgerRecord, Outcome, ReplayJob, in_reach};
 
 /// Ids from here on are given to hooks, replays and accounts that come later. The first accounts have lower ones.
@@ -38,32 +41,32 @@ pub(super) struct Logging<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Course {
     /// The settled ones.
-    pub(super) settled: BTreeMap<u64, Ended>,
+    pub(super) settled: BTreeMap<EventOffset, Ended>,
     /// The gaps that retention has made: from, to.
-    pub(super) gaps: Vec<(u64, u64)>,
+    pub(super) gaps: Vec<(EventOffset, EventOffset)>,
     /// By delivery, what followed from its last attempt.
-    pub(super) last: BTreeMap<u64, Outcome>,
+    pub(super) last: BTreeMap<EventOffset, Outcome>,
     /// By delivery, when its next attempt is due.
-    due: BTreeMap<u64, Due>,
+    due: BTreeMap<EventOffset, Due>,
 }
 
 /// What is true.
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
-    pub(super) events: BTreeMap<u64, Logged>,
+    pub(super) events: BTreeMap<EventOffset, Logged>,
     /// By queue, what it has to deliver.
-    pub(super) due: BTreeMap<QueueId, BTreeSet<u64>>,
+    pub(super) due: BTreeMap<QueueId, BTreeSet<EventOffset>>,
     /// Every version that a hook has had, also one that was deleted and had the same id.
     versions: BTreeMap<HookId, Vec<Arc<Hook>>>,
     /// By hook: its first version, if deleted hooks had the same id.
     made: BTreeMap<HookId, usize>,
     courses: BTreeMap<QueueId, Course>,
     /// By delivery, its attempt that was started last.
-    started: BTreeMap<(QueueId, u64), u16>,
+    started: BTreeMap<(QueueId, EventOffset), u16>,
     /// The ledger has been read up to here.
-    ledger: u64,
+    ledger: LedgerOffset,
     /// Deliveries whose end may never have got to the ledger's disk, and whether any record there is damaged.
-    torn: BTreeSet<(QueueId, u64)>,
+    torn: BTreeSet<(QueueId, EventOffset)>,
     is_torn: bool,
     /// Settlements on disk.
     pub(super) settlements: u64,
@@ -111,7 +114,7 @@ impl Oracle {
     pub(super) fn may_get(
         &self,
         hook: &Hook,
-        offset: u64,
+        offset: EventOffset,
         account_of: impl Fn(AccountId) -> Option<Arc<Account>>,
     ) -> bool {
         let Some(logged) = self.events.get(&offset) else { return false };
@@ -138,7 +141,7 @@ impl Oracle {
     pub(super) fn still_wanted(
         &self,
         queue: QueueId,
-        offset: u64,
+        offset: EventOffset,
         versions: usize,
         account_of: impl Fn(AccountId) -> Option<Arc<Account>>,
     ) -> bool {
@@ -161,7 +164,7 @@ impl Oracle {
         hook: &Hook,
         account_of: impl Fn(AccountId) -> Option<Arc<Account>>,
     ) {
-        let chosen = |offset: &u64| job.only != ReplayOnly::Chosen || job.offsets.contains(offset);
+        let chosen = |offset: &EventOffset| job.only != ReplayOnly::Chosen || job.offsets.contains(offset);
         let due = self.events.range(job.from..job.until).map(|(offset, _)| *offset).filter(chosen).collect();
         self.due.insert(job.id.into(), due);
         self.narrow(job.id, hook, account_of);
@@ -186,7 +189,7 @@ impl Oracle {
         });
     }
 
-    pub(super) fn same_subject(&self, one: u64, other: u64) -> bool {
+    pub(super) fn same_subject(&self, one: EventOffset, other: EventOffset) -> bool {
         let subject = |offset| self.events.get(&offset).map(|event| (event.account, &event.subject));
         subject(one) == subject(other)
     }
@@ -200,12 +203,17 @@ impl Oracle {
         orders.any(|order| Some(order) != first)
     }
 
-    pub(super) fn has_account_of(&self, offset: u64, tenants: &Tenants) -> bool {
+    pub(super) fn has_account_of(&self, offset: EventOffset, tenants: &Tenants) -> bool {
         self.events.get(&offset).is_some_and(|event| tenants.account(event.account).is_some())
     }
 
     /// An event is in the log. Returns its account.
-    pub(super) fn logged(&mut self, offset: u64, record: bytes::Bytes, now: Logging<'_>) -> AccountId {
+    pub(super) fn logged(
+        &mut self,
+        offset: EventOffset,
+        record: bytes::Bytes,
+        now: Logging<'_>,
+    ) -> AccountId {
         let event = Event::decode(&record).unwrap();
         let (account, subject) = (event.account.unwrap_or_default(), event.subject.to_owned());
         let is_late = now.tenants.account(account).is_none();
@@ -214,13 +222,13 @@ impl Oracle {
     }
 
     /// The events of an account that have been in the log since this time.
-    pub(super) fn logged_since(&self, account: AccountId, since: Moment) -> Vec<u64> {
+    pub(super) fn logged_since(&self, account: AccountId, since: Moment) -> Vec<EventOffset> {
         let of_account = self.events.iter().filter(|(_, logged)| logged.account == account);
         of_account.filter(|(_, logged)| logged.since >= since).map(|(offset, _)| *offset).collect()
     }
 
     /// Whether an event may have waited for its account. It is then delivered after events that are behind it in the log.
-    pub(super) fn is_late(&self, offset: u64) -> bool {
+    pub(super) fn is_late(&self, offset: EventOffset) -> bool {
         self.events.get(&offset).is_some_and(|logged| logged.is_late)
     }
 
@@ -237,8 +245,8 @@ impl Oracle {
     }
 
     /// Notes events in the log that were not answered because the process died. From now on they have to stay.
-    pub(super) fn find(&mut self, events: &Reader, now: Logging<'_>) {
-        let mut at = self.events.last_key_value().map_or(0, |(last, _)| last + 1);
+    pub(super) fn find(&mut self, events: &ReaderOf<EventOffset>, now: Logging<'_>) {
+        let mut at = self.events.last_key_value().map_or(EventOffset::FIRST, |(last, _)| *last + 1);
         while at < events.end() {
             let batch = events.read(at, 100, 1 << 20).unwrap();
             for record in batch.records {
@@ -249,7 +257,7 @@ impl Oracle {
     }
 
     /// When a delivery is due again, according to the ledger.
-    pub(super) fn due_of(&self, queue: QueueId, offset: u64, unsynced: &Unsynced) -> Option<Moment> {
+    pub(super) fn due_of(&self, queue: QueueId, offset: EventOffset, unsynced: &Unsynced) -> Option<Moment> {
         let on_disk = || self.course(queue)?.due.get(&offset).copied();
         let due = match unsynced.due.get(&(queue, offset)) {
             Some(due) => *due,
@@ -262,7 +270,7 @@ impl Oracle {
     }
 
     /// An attempt of a delivery has started.
-    pub(super) fn started(&mut self, queue: QueueId, offset: u64, attempt: u16) {
+    pub(super) fn started(&mut self, queue: QueueId, offset: EventOffset, attempt: u16) {
         self.started.insert((queue, offset), attempt);
     }
 
@@ -277,12 +285,12 @@ impl Oracle {
     }
 
     /// Whether a delivery may have ended without a record, because a write was torn.
-    pub(super) fn ended_unrecorded(&self, queue: QueueId, offset: u64) -> bool {
+    pub(super) fn ended_unrecorded(&self, queue: QueueId, offset: EventOffset) -> bool {
         self.is_torn && self.torn.contains(&(queue, offset))
     }
 
     /// Reads the new records of the ledger on disk.
-    pub(super) fn follow(&mut self, ledger: &Reader) {
+    pub(super) fn follow(&mut self, ledger: &ReaderOf<LedgerOffset>) {
         while self.ledger < ledger.end() {
             let batch = ledger.read(self.ledger, 1000, 1 << 20).unwrap();
             self.is_torn |= !batch.damaged.is_empty();
@@ -293,7 +301,7 @@ impl Oracle {
         }
     }
 
-    fn note(&mut self, payload: &[u8], at: u64) {
+    fn note(&mut self, payload: &[u8], at: LedgerOffset) {
         let Ok(record) = LedgerRecord::decode(payload) else { return };
         if let LedgerRecord::Refreshed { queue } = record {
             self.courses.entry(queue).or_default().due.clear();

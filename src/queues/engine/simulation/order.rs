@@ -3,7 +3,7 @@
 use super::hold;
 use super::recorded::{Ended, Unsynced};
 use super::world::World;
-use crate::model::{Job, JobKey, Ordering, QueueId, QueueKey};
+use crate::model::{EventOffset, Job, JobKey, Ordering, QueueId, QueueKey};
 use crate::queues::Outcome;
 
 impl World {
@@ -15,7 +15,7 @@ impl World {
         if ordering == Ordering::None || offset < from {
             return;
         }
-        let lane = |other: u64| {
+        let lane = |other: EventOffset| {
             other >= from && (ordering == Ordering::Hook || self.oracle.same_subject(other, offset))
         };
         let others = self.flights.iter().filter(|flight| flight.key.queue == key.queue);
@@ -24,11 +24,11 @@ impl World {
             format!("queue {queue}: {offset} beside {beside:?}")
         });
         // An event that waited for its account keeps its order only among the events of that account.
-        let waited = |other: u64| ordering == Ordering::Hook && self.oracle.is_late(other);
+        let waited = |other: EventOffset| ordering == Ordering::Hook && self.oracle.is_late(other);
         if waited(offset) {
             return;
         }
-        let lane = |other: u64| lane(other) && !waited(other);
+        let lane = |other: EventOffset| lane(other) && !waited(other);
         let ahead = self.unsettled_before(key, from, unsynced).find(|other| lane(*other));
         hold(ahead.is_none(), "no delivery overtakes another of its lane", || {
             format!("queue {queue}: {offset} before {ahead:?}")
@@ -48,13 +48,13 @@ impl World {
     fn unsettled_before<'a>(
         &'a self,
         key: JobKey,
-        from: u64,
+        from: EventOffset,
         unsynced: &'a Unsynced,
-    ) -> impl Iterator<Item = u64> + 'a {
+    ) -> impl Iterator<Item = EventOffset> + 'a {
         let (queue, offset) = (key.queue.id(), key.offset);
         let from = from.max(self.life.events.reader.first()).min(offset);
         let course = self.oracle.course(queue);
-        let last = move |other: u64| {
+        let last = move |other: EventOffset| {
             let on_disk = || course.and_then(|course| course.last.get(&other));
             unsynced.last.get(&(queue, other)).or_else(on_disk).copied()
         };
@@ -67,18 +67,24 @@ impl World {
     }
 
     /// What has been delivered to a queue behind an offset.
-    fn delivered_after<'a>(&'a self, key: JobKey, unsynced: &'a Unsynced) -> impl Iterator<Item = u64> + 'a {
+    fn delivered_after<'a>(
+        &'a self,
+        key: JobKey,
+        unsynced: &'a Unsynced,
+    ) -> impl Iterator<Item = EventOffset> + 'a {
         let (queue, behind) = (key.queue.id(), key.offset + 1);
         let course = self.oracle.course(queue).into_iter();
         let on_disk =
             course.flat_map(move |course| course.settled.range(behind..)).map(|(at, how)| (*at, *how));
-        let in_memory =
-            unsynced.ended.range((queue, behind)..(queue, u64::MAX)).map(|((_, at), how)| (*at, *how));
+        let in_memory = unsynced
+            .ended
+            .range((queue, behind)..(queue, EventOffset::MAX))
+            .map(|((_, at), how)| (*at, *how));
         on_disk.chain(in_memory).filter(|(_, how)| *how == Ended::Delivered).map(|(at, _)| at)
     }
 
     /// How a queue's deliveries are ordered, and from which offset on that can be told.
-    fn ordering(&mut self, queue: QueueKey) -> Option<(Ordering, u64)> {
+    fn ordering(&mut self, queue: QueueKey) -> Option<(Ordering, EventOffset)> {
         let (_, slot) = self.life.slot_with(queue)?;
         let birth = slot.hook().birth.events;
         let now = slot.lines().find(|line| line.key() == queue)?.queue().ordering();

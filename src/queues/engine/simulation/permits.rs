@@ -3,12 +3,12 @@
 
 use super::super::Engine;
 use super::super::slot::Slot;
-use crate::model::QueueKey;
+use crate::model::{EventOffset, QueueKey};
 use crate::queues::rules::pace::Pace;
 use crate::queues::rules::replay::SHARE;
 
 /// The delivery that a slot could start now. No set of waiting slots or lanes is used.
-pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64)> {
+pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, EventOffset)> {
     let now = engine.desk.time.now();
     let own = slot.hook().max_in_flight.unwrap_or(engine.desk.options.per_hook_in_flight).max(1);
     let paced = |pace: &Pace| !{ *pace }.admits(now);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::log::NewRecord;
-use crate::model::{Moment, QueueId};
+use crate::model::{EventOffset, Moment, QueueId};
 use crate::queues::{LedgerRecord, Outcome, Settlement};
 
 /// How a delivery ended, according to the ledger.
@@ -15,7 +15,9 @@ pub(super) enum Ended {
 }
 
 /// What a ledger record says about a delivery: queue, offset, what followed from the attempt, and how the delivery ended.
-pub(super) fn outcome_of(record: &LedgerRecord) -> Option<(QueueId, u64, Option<Outcome>, Option<Ended>)> {
+pub(super) fn outcome_of(
+    record: &LedgerRecord,
+) -> Option<(QueueId, EventOffset, Option<Outcome>, Option<Ended>)> {
     match record {
         LedgerRecord::Attempt(attempt) => {
             let ended = match attempt.outcome {
@@ -55,11 +57,11 @@ pub(super) fn due_of(record: &LedgerRecord) -> Option<Due> {
 /// What the engine has recorded and is not on disk yet, by queue and offset.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
-    pub(super) last: BTreeMap<(QueueId, u64), Outcome>,
-    pub(super) ended: BTreeMap<(QueueId, u64), Ended>,
-    pub(super) gaps: Vec<(QueueId, u64, u64)>,
+    pub(super) last: BTreeMap<(QueueId, EventOffset), Outcome>,
+    pub(super) ended: BTreeMap<(QueueId, EventOffset), Ended>,
+    pub(super) gaps: Vec<(QueueId, EventOffset, EventOffset)>,
     /// When the next attempt is due; `None`: at once.
-    pub(super) due: BTreeMap<(QueueId, u64), Option<Due>>,
+    pub(super) due: BTreeMap<(QueueId, EventOffset), Option<Due>>,
     /// Queues whose hooks were enabled again.
     pub(super) refreshed: BTreeSet<QueueId>,
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::world::World;
-use crate::model::{EventFilter, QueueKey, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState};
+use crate::model::{
+    EventFilter, EventOffset, QueueKey, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState,
+};
 use crate::queues::{Command, Directory, ReplayJob};
 
 impl World {
@@ -16,10 +18,11 @@ impl World {
         if first >= end || !matches!(may, Some(Ok(()))) || !self.to_resume.is_empty() {
             return;
         }
-        let from = self.random.between(first, end - 1);
-        let until = self.random.between(from + 1, end);
+        let from = self.random.between(first.0, end.0 - 1);
+        let until = self.random.between(from + 1, end.0);
         let only = if self.random.percent(70) { ReplayOnly::All } else { ReplayOnly::Chosen };
-        let offsets = (from..until).filter(|_| self.random.percent(40)).collect();
+        let offsets = (from..until).filter(|_| self.random.percent(40)).map(EventOffset).collect();
+        let (from, until) = (EventOffset(from), EventOffset(until));
         let request = ReplayRequest {
             id: ReplayId(self.new_id()),
             hook: hook.id,
@@ -45,7 +48,7 @@ impl World {
 
     pub(super) fn hand_over(&mut self, job: &Arc<ReplayJob>) {
         let chosen = (job.only == ReplayOnly::Chosen)
-            .then(|| Arc::new(job.offsets.iter().copied().collect::<BTreeSet<u64>>()));
+            .then(|| Arc::new(job.offsets.iter().copied().collect::<BTreeSet<EventOffset>>()));
         let begun = self.ask(job.hook, |answer| Command::Replay(job.clone(), chosen, answer));
         // If the hook's partition moves, the replay is started when it has moved.
         if begun == Some(false) {

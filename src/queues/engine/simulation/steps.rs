@@ -10,8 +10,8 @@ use super::receivers::{HOSTS, uri};
 use super::world::World;
 use crate::log::NewRecord;
 use crate::model::{
-    Account, AccountId, Birth, Encoding, Event, FailureLimits, Family, Format, Hook, HookId, Mended,
-    Ordering, QueueId, QueueKey, ReplayId, Source, Trigger,
+    Account, AccountId, Birth, Encoding, Event, EventOffset, FailureLimits, Family, Format, Hook, HookId,
+    Mended, Ordering, QueueId, QueueKey, ReplayId, Source, Trigger,
 };
 use crate::queues::{Command, Directory};
 use crate::state::Change;
@@ -215,7 +215,8 @@ impl World {
         self.put_hook(hook);
         if is_late {
             // The hook begins at an event that waited for its account, and gets everything from there on.
-            let since: Vec<u64> = self.oracle.events.range(start..).map(|(offset, _)| *offset).collect();
+            let since: Vec<EventOffset> =
+                self.oracle.events.range(start..).map(|(offset, _)| *offset).collect();
             for offset in since {
                 self.wanted_late(offset, Some(id));
             }

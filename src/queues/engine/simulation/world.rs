@@ -17,7 +17,8 @@ use super::time::{START, Time};
 use super::{Summary, hold};
 use crate::log::Synced;
 use crate::model::{
-    AccountId, Attempt, AttemptResult, Hook, HookId, Job, JobKey, Moment, Ordering, QueueId, ReplayId,
+    AccountId, Attempt, AttemptResult, EventOffset, Hook, HookId, Job, JobKey, Moment, Ordering, QueueId,
+    ReplayId,
 };
 use crate::queues::{Action, Directory, Engine, ReplayJob};
 
@@ -57,13 +58,13 @@ pub(super) struct World {
     /// The replays to continue after a start.
     pub(super) to_resume: Vec<ReplayId>,
     /// The deliveries to which receivers have answered 200.
-    pub(super) received: BTreeSet<(QueueId, u64)>,
+    pub(super) received: BTreeSet<(QueueId, EventOffset)>,
     /// By queue, the ordering of its deliveries, and the offset from which on the order can be checked.
-    pub(super) order: BTreeMap<QueueId, (Ordering, u64)>,
+    pub(super) order: BTreeMap<QueueId, (Ordering, EventOffset)>,
     /// By hook, its last cursor in this life.
-    pub(super) cursors: BTreeMap<HookId, u64>,
+    pub(super) cursors: BTreeMap<HookId, EventOffset>,
     /// By hook, the offset below which everything has been found settled in this life. The next check continues from there.
-    pub(super) settled_below: BTreeMap<HookId, u64>,
+    pub(super) settled_below: BTreeMap<HookId, EventOffset>,
     /// Accounts that have events and no document yet.
     pub(super) unknown: Vec<AccountId>,
     /// Deleted hooks whose ids may be used again.
@@ -211,7 +212,7 @@ impl World {
         offsets: std::ops::Range<u64>,
         events: Vec<(bytes::Bytes, Vec<(QueueId, usize)>)>,
     ) {
-        for (offset, (record, asked)) in offsets.zip(events) {
+        for (offset, (record, asked)) in offsets.map(EventOffset).zip(events) {
             self.summary.events += 1;
             let now = Logging { at: self.time.now(), tenants: &self.tenants };
             let account = self.oracle.logged(offset, record, now);
@@ -220,7 +221,8 @@ impl World {
                 self.wanted_late(offset, None);
             }
             for (queue, versions) in asked {
-                let start = self.hooks.get(&queue.as_hook()).map_or(0, |hook| hook.start_offset);
+                let start =
+                    self.hooks.get(&queue.as_hook()).map_or(EventOffset::FIRST, |hook| hook.start_offset);
                 let tenants = &self.tenants;
                 if offset >= start
                     && self.oracle.still_wanted(queue, offset, versions, |id| tenants.account(id))
@@ -374,7 +376,7 @@ impl World {
             if is_last {
                 self.received.insert((job.key.queue.id(), job.key.offset));
             }
-            self.summary.note(now.micros() ^ job.key.offset ^ (u64::from(job.attempt) << 32));
+            self.summary.note(now.micros() ^ job.key.offset.0 ^ (u64::from(job.attempt) << 32));
             self.say(|_| format!("  attempt {} at {:?} probe {probe} -> {result:?}", job.attempt, job.key));
             self.flights.push(Flight { key: job.key, result, began: now, done: now + after, probe });
         }
@@ -390,7 +392,7 @@ impl World {
         let Some(record) = record else { return (AttemptResult::Expired, Duration::from_micros(500)) };
         let logged = self.oracle.events.get(&offset).map(|logged| &logged.record);
         hold(logged == Some(&record), "what is delivered is what was logged", || format!("offset {offset}"));
-        let uri = if job.hook.one_shot { super::receivers::uri(offset % 4) } else { job.hook.uri.clone() };
+        let uri = if job.hook.one_shot { super::receivers::uri(offset.0 % 4) } else { job.hook.uri.clone() };
         self.receivers.attempt(&uri, &mut self.random)
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::line::Line;
 use super::Slot;
-use crate::model::{Attempt, Job, JobKey, Moment, QueueKey};
+use crate::model::{Attempt, EventOffset, Job, JobKey, Moment, QueueKey};
 use crate::queues::ledger::record::Outcome;
 use crate::queues::ledger::recorded::Course;
 use crate::queues::queue::kept::Kept;
@@ -178,12 +178,16 @@ impl Slot {
     }
 
     /// Does with a delivery what was decided; see [`Line::conclude`]. `None`: the slot does not have the queue.
-    pub(in crate::queues::engine) fn conclude(&mut self, key: JobKey, verdict: Verdict) -> Option<Vec<u64>> {
+    pub(in crate::queues::engine) fn conclude(
+        &mut self,
+        key: JobKey,
+        verdict: Verdict,
+    ) -> Option<Vec<EventOffset>> {
         Some(self.line_mut(key.queue)?.conclude(key.offset, verdict))
     }
 
     /// Notes that retention dropped an event before it was delivered; the log begins at `first` now.
-    pub(in crate::queues::engine) fn note_expired(&mut self, key: JobKey, first: u64) {
+    pub(in crate::queues::engine) fn note_expired(&mut self, key: JobKey, first: EventOffset) {
         if let Some(line) = self.line_mut(key.queue) {
             line.note_expired(key.offset, first);
         }
@@ -227,7 +231,11 @@ impl Slot {
 
     /// Takes note of the time: retries become ready, and suspects whose time is over are dead. `dead` gets the queue and the
     /// offset of each.
-    pub(in crate::queues::engine) fn wake(&mut self, now: Moment, mut dead: impl FnMut(QueueKey, u64)) {
+    pub(in crate::queues::engine) fn wake(
+        &mut self,
+        now: Moment,
+        mut dead: impl FnMut(QueueKey, EventOffset),
+    ) {
         self.asked_until = self.asked_until.filter(|until| *until > now);
         self.pace.wake(now);
         if self.is_open() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::line::Line;
 use super::super::probe::Probe;
 use super::{Slot, Standing};
-use crate::model::{Hook, Moment, QueueKey, ReplayState, ReplayStatus, WallTime};
+use crate::model::{EventOffset, Hook, Moment, QueueKey, ReplayState, ReplayStatus, WallTime};
 use crate::queues::ledger::record::LedgerRecord;
 use crate::queues::ledger::revisions::Written;
 use crate::queues::rules::pace::Pace;
@@ -38,7 +38,7 @@ impl Slot {
     pub(in crate::queues::engine) fn change_hook(
         &mut self,
         hook: &Arc<Hook>,
-        routed: u64,
+        routed: EventOffset,
         first_probe: Option<Moment>,
     ) -> bool {
         let old = std::mem::replace(&mut self.hook, Arc::clone(hook));
@@ -66,7 +66,11 @@ impl Slot {
 
     /// The hook's account, or its limits of failures, may have changed. True: the account was enabled, and everything that
     /// waited is ready ([`Self::refreshed`]).
-    pub(in crate::queues::engine) fn follow_standing(&mut self, standing: Standing, routed: u64) -> bool {
+    pub(in crate::queues::engine) fn follow_standing(
+        &mut self,
+        standing: Standing,
+        routed: EventOffset,
+    ) -> bool {
         let before = std::mem::replace(&mut self.standing, standing);
         if before.is_enabled == standing.is_enabled {
             return false;

@@ -17,7 +17,7 @@ use super::line::{Line, Routed};
 use super::log_read::{ReadDone, ReadRequest};
 use super::probe::Probe;
 use crate::log::ReadError;
-use crate::model::{Hook, Moment, QueueKey, QueueState, ReplayStatus, WallTime};
+use crate::model::{EventOffset, Gap, Hook, Moment, QueueKey, QueueState, ReplayStatus, WallTime};
 use crate::queues::ledger::record::{LedgerRecord, QueueImage};
 use crate::queues::ledger::revisions::Written;
 use crate::queues::queue::kept::Budget;
@@ -122,7 +122,7 @@ impl Slot {
     }
 
     /// Whether an offset of a queue can only come from a deleted hook that had the same id: this hook was made after it.
-    pub(super) fn is_of_former(&self, queue: QueueKey, offset: u64) -> bool {
+    pub(super) fn is_of_former(&self, queue: QueueKey, offset: EventOffset) -> bool {
         !matches!(queue, QueueKey::Replay(_)) && offset < self.hook.birth.events
     }
 
@@ -238,7 +238,7 @@ impl Slot {
     }
 
     /// An event has been routed to the hook. Events below `begin` had been routed before this engine owned the hook.
-    pub(super) fn offer(&mut self, event: &Routed<'_>, begin: u64, budget: &Budget) {
+    pub(super) fn offer(&mut self, event: &Routed<'_>, begin: EventOffset, budget: &Budget) {
         if event.offset >= self.hook.start_offset.max(begin) {
             let is_open = self.is_open();
             self.live_line.offer(event, is_open, budget);
@@ -246,7 +246,7 @@ impl Slot {
     }
 
     /// An event is routed late, because its account has only now become known.
-    pub(super) fn offer_late(&mut self, offset: u64, subject: u64) {
+    pub(super) fn offer_late(&mut self, offset: EventOffset, subject: u64) {
         if offset >= self.hook.start_offset {
             let is_open = self.is_open();
             self.live_line.offer_late(offset, subject, is_open);
@@ -254,12 +254,17 @@ impl Slot {
     }
 
     /// Retention has dropped events that were to be routed next; see [`Line::fall_behind`].
-    pub(super) fn fall_behind(&mut self, before: u64, routed: u64) {
+    pub(super) fn fall_behind(&mut self, before: EventOffset, routed: EventOffset) {
         self.live_line.fall_behind(before, routed);
     }
 
     /// Asks for the reads that its lines need now. Each of them is under way from here on.
-    pub(super) fn ask_for_reads(&mut self, routed: u64, is_scarce: bool, mut ask: impl FnMut(ReadRequest)) {
+    pub(super) fn ask_for_reads(
+        &mut self,
+        routed: EventOffset,
+        is_scarce: bool,
+        mut ask: impl FnMut(ReadRequest),
+    ) {
         let is_open = self.is_open();
         // A probed hook needs its oldest delivery in memory, and no more.
         if self.gone || !(is_open || self.is_probed()) {
@@ -279,7 +284,7 @@ impl Slot {
         &mut self,
         done: ReadDone,
         reach: Reach,
-    ) -> Option<Result<Option<(u64, u64)>, ReadError>> {
+    ) -> Option<Result<Option<Gap>, ReadError>> {
         // A read of the deleted hook began below the new one's birth.
         let is_of_former = self.is_of_former(done.queue, done.from);
         let taken = self.line_mut(done.queue)?.take_read(done, reach, is_of_former);
@@ -301,14 +306,14 @@ impl Slot {
     }
 
     /// Every line is brought up to the hook as it is now. Everything below `routed` has been routed.
-    pub(super) fn catch_up(&mut self, routed: u64) {
+    pub(super) fn catch_up(&mut self, routed: EventOffset) {
         self.shrink();
         self.follow_ordering();
         self.lines_mut().for_each(|line| line.catch_up(routed));
     }
 
     /// The images of its lines for a checkpoint, one for each line that needs one.
-    pub(super) fn images(&self, routed: u64) -> impl Iterator<Item = QueueImage> {
+    pub(super) fn images(&self, routed: EventOffset) -> impl Iterator<Item = QueueImage> {
         let has_failures = self.health.failures().len() > 0;
         let named = self.lines().filter(move |line| line.needs_image() || has_failures);
         named.map(move |line| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::line::Line;
 use super::super::probe::Probe;
 use super::{Slot, Standing};
-use crate::model::{AccountId, Hook, Moment, Ordering, QueueKey};
+use crate::model::{AccountId, EventOffset, Hook, Moment, Ordering, QueueKey};
 use crate::queues::queue::Queue;
 use crate::queues::queue::window::WindowLimits;
 use crate::queues::rules::pace::Pace;
@@ -23,13 +23,16 @@ pub(in crate::queues::engine) fn slot_of(hook: Hook) -> Slot {
     let holders = Permits::new(8, 8, 1).holders_of(&hook, AccountId::default());
     let mut slot =
         Slot::new(Arc::clone(&hook), Claim::new(holders), line(&hook), Standing::new(true, POLICY));
-    slot.catch_up(0);
+    slot.catch_up(EventOffset::FIRST);
     slot
 }
 
 /// An empty live line of a hook.
 pub(in crate::queues::engine) fn line(hook: &Hook) -> Line {
-    Line::new(QueueKey::of(hook), Queue::new(WindowLimits { window: 8, lane: 8 }, Ordering::Subject, 0))
+    Line::new(
+        QueueKey::of(hook),
+        Queue::new(WindowLimits { window: 8, lane: 8 }, Ordering::Subject, EventOffset::FIRST),
+    )
 }
 
 impl Slot {
