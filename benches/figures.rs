@@ -34,12 +34,25 @@ impl Times {
     }
 }
 
-/// Calls `send` for `count` events at a fixed rate, with the time at which each is due. A late event does not move
-/// the times of later ones, so lateness is measured from the due time.
-pub(crate) async fn paced(count: u64, per_s: u64, mut send: impl AsyncFnMut(u64)) {
+/// A number of events at a fixed rate.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) count: u64,
+    pub(crate) per_s: u64,
+}
+
+impl Pace {
+    pub(crate) fn for_seconds(seconds: u64, per_s: u64) -> Self {
+        Self { count: seconds * per_s, per_s }
+    }
+}
+
+/// Calls `send` for each event, with the time at which it is due. A late event does not move the times of later
+/// ones, so lateness is measured from the due time.
+pub(crate) async fn paced(pace: Pace, mut send: impl AsyncFnMut(u64)) {
     let (began, began_us) = (Instant::now(), now_us());
-    for n in 0..count {
-        let due_us = n * 1_000_000 / per_s;
+    for n in 0..pace.count {
+        let due_us = n * 1_000_000 / pace.per_s;
         sleep_until(began + Duration::from_micros(due_us)).await;
         send(began_us + due_us).await;
     }

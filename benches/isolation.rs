@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use crate::clocked::Clocked;
-use crate::figures::{Times, line, median};
+use crate::figures::{Pace, Times, line, median};
 use crate::latency::publish;
 use crate::program::Program;
 
@@ -68,9 +68,9 @@ async fn round(beside: Beside) -> Times {
             program.hook(HEALTHY + number, uri, json!({"ordering": "none"})).await;
         }
     }
-    let warm = publish(&program, (PER_S, PER_S)).await;
+    let warm = publish(&program, Pace::for_seconds(1, PER_S)).await;
     drop(receiver.take(warm * HEALTHY).await);
-    let count = publish(&program, (PER_S * SECONDS, PER_S)).await;
+    let count = publish(&program, Pace::for_seconds(SECONDS, PER_S)).await;
     let times = receiver.take(count * HEALTHY).await;
     program.stop().await;
     times

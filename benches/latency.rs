@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::clocked::Clocked;
-use crate::figures::{Times, line, median, now_us, paced};
+use crate::figures::{Pace, Times, line, median, now_us, paced};
 use crate::program::Program;
 
 const ROUNDS: usize = 3;
@@ -39,7 +39,7 @@ async fn disk(per_s: u64) -> Times {
     let dir = tempfile::tempdir().unwrap();
     let mut file = File::create(dir.path().join("bare")).unwrap();
     let (event, mut times) = (crate::call_event(&"0".repeat(32), 1, 1), Times::default());
-    paced(per_s * SECONDS, per_s, async |_| {
+    paced(Pace::for_seconds(SECONDS, per_s), async |_| {
         let began_us = now_us();
         file.write_all(&event).unwrap();
         file.sync_data().unwrap();
@@ -54,9 +54,9 @@ async fn round(per_s: u64) -> Times {
     let program = Program::start(dir.path(), &[]).await;
     program.hook(1, &receiver.uri("/"), json!({})).await;
     // Skip the first second, in which connections are opened and caches are filled.
-    let warm = publish(&program, (per_s, per_s)).await;
+    let warm = publish(&program, Pace::for_seconds(1, per_s)).await;
     drop(receiver.take(warm).await);
-    let count = publish(&program, (per_s * SECONDS, per_s)).await;
+    let count = publish(&program, Pace::for_seconds(SECONDS, per_s)).await;
     let times = receiver.take(count).await;
     program.stop().await;
     times
@@ -64,10 +64,10 @@ async fn round(per_s: u64) -> Times {
 
 /// Publishes events over HTTP, each in its own request when it is due, even while others are unanswered. Returns the
 /// number of events.
-pub(crate) async fn publish(program: &Program, (count, per_s): (u64, u64)) -> u64 {
+pub(crate) async fn publish(program: &Program, pace: Pace) -> u64 {
     let api = program.api().await;
     let (mut requests, mut call) = (JoinSet::new(), 0);
-    paced(count, per_s, async |due_us| {
+    paced(pace, async |due_us| {
         let api = api.clone();
         call = (call + 1) % CALLS;
         let event = crate::call_event(&api.account, call, due_us);
@@ -75,5 +75,5 @@ pub(crate) async fn publish(program: &Program, (count, per_s): (u64, u64)) -> u6
     })
     .await;
     requests.join_all().await;
-    count
+    pace.count
 }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::clocked::Clocked;
-use crate::figures::{Times, line, now_us};
+use crate::figures::{Pace, Times, line, now_us};
 use crate::latency::publish;
 use crate::program::Program;
 
@@ -29,8 +29,8 @@ pub(crate) fn run() {
         let fields = json!({"pvt_start_offset": events});
         program.hook(1, &live.uri("/"), fields.clone()).await;
         let hook = program.hook(2, &replayed.uri("/"), fields).await;
-        drop(live.take(publish(&program, (PER_S, PER_S)).await).await);
-        let mut alone = live.take(publish(&program, (PER_S * SECONDS, PER_S)).await).await;
+        drop(live.take(publish(&program, Pace::for_seconds(1, PER_S)).await).await);
+        let mut alone = live.take(publish(&program, Pace::for_seconds(SECONDS, PER_S)).await).await;
 
         let (api, began) = (program.api().await, now_us());
         let path = format!("accounts/{account}/webhooks/{hook}/replay");
@@ -48,7 +48,7 @@ pub(crate) fn run() {
         });
         let mut beside = Times::default();
         while !ending.is_finished() {
-            beside.extend(live.take(publish(&program, (PER_S, PER_S)).await).await);
+            beside.extend(live.take(publish(&program, Pace::for_seconds(1, PER_S)).await).await);
         }
         let (replay, ended) = ending.await.unwrap();
         assert_eq!(replay["delivered"], events, "{replay}");

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::api::{Api, KEY};
 use crate::clocked::Clocked;
-use crate::figures::{Times, line, median, paced};
+use crate::figures::{Pace, Times, line, median, paced};
 use crate::process::Process;
 use crate::support::broker::Broker;
 use crate::support::publisher::Publisher;
@@ -71,12 +71,11 @@ async fn round(broker: &Broker, per_s: u64) -> Round {
     connected(&program).await;
     let publisher = Publisher::connect(&broker.uri()).await;
     // Skip the first second, in which connections are opened and caches are filled.
-    publish(&publisher, &api.account, (per_s, per_s)).await;
+    publish(&publisher, &api.account, Pace::for_seconds(1, per_s)).await;
     drop(receiver.take(per_s * HOOKS).await);
     let (before, syncs, switches) = (program.user_and_system(), syncs(&program).await, program.switches());
-    let count = per_s * SECONDS;
-    publish(&publisher, &api.account, (count, per_s)).await;
-    let late = receiver.take(count * HOOKS).await;
+    publish(&publisher, &api.account, Pace::for_seconds(SECONDS, per_s)).await;
+    let late = receiver.take(SECONDS * per_s * HOOKS).await;
     let after = program.user_and_system();
     let each = |difference: f64| difference / SECONDS as f64;
     Round {
@@ -89,9 +88,9 @@ async fn round(broker: &Broker, per_s: u64) -> Round {
 }
 
 /// Publishes events at a fixed rate, as KAZOO does: not persistent, and without waiting for the broker.
-async fn publish(publisher: &Publisher, account: &str, (count, per_s): (u64, u64)) {
+async fn publish(publisher: &Publisher, account: &str, pace: Pace) {
     let mut call = 0;
-    paced(count, per_s, async |due_us| {
+    paced(pace, async |due_us| {
         call = (call + 1) % CALLS;
         let event = crate::call_event(account, call, due_us);
         let properties = BasicProperties::default().with_content_type("application/json".into());

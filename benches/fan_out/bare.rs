@@ -7,16 +7,17 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use super::Measured;
 use super::clients::Clients;
+use super::{Measured, Size};
 use crate::figures::{now_us, paced};
 
 type Socket = WebSocketStream<TcpStream>;
 
-pub(super) async fn round((sessions, quick, timed, per_s): (usize, u64, u64, u64)) -> Measured {
+pub(super) async fn round(size: Size) -> Measured {
+    let Size { sessions, quick, timed } = size;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let mut clients = Clients::start(address, "none", &"0".repeat(32), (sessions, quick, timed));
+    let mut clients = Clients::start(address, "none", &"0".repeat(32), &size);
     let mut sockets = Vec::new();
     for _ in 0..sessions {
         sockets.push(accepted(&listener).await);
@@ -50,7 +51,7 @@ pub(super) async fn round((sessions, quick, timed, per_s): (usize, u64, u64, u64
             socket
         });
     }
-    paced(timed, per_s, async |due_us| drop(tell.send(frame(due_us)))).await;
+    paced(timed, async |due_us| drop(tell.send(frame(due_us)))).await;
     let (p50_ms, p99_ms) = clients.latencies().await;
     Measured { frames_per_s, cpu_us, p50_ms, p99_ms }
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::Size;
 use crate::figures::{Times, now_us, number};
 
 /// The process of the clients, as the measuring process sees it.
@@ -24,13 +25,9 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Starts the sessions. Each counts its first events, then times the later ones.
-    pub(super) fn start(
-        address: SocketAddr,
-        token: &str,
-        account: &str,
-        (sessions, quick, paced): (usize, u64, u64),
-    ) -> Self {
-        let (sizes, address) = ([sessions as u64, quick, paced].map(|n| n.to_string()), address.to_string());
+    pub(super) fn start(address: SocketAddr, token: &str, account: &str, size: &Size) -> Self {
+        let sizes = [size.sessions as u64, size.quick, size.timed.count].map(|n| n.to_string());
+        let address = address.to_string();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["websocket-clients", &address, token, account])
             .args(sizes)
@@ -38,7 +35,7 @@ impl Clients {
             .spawn()
             .unwrap();
         let lines = Some(BufReader::new(child.stdout.take().unwrap()));
-        Self { child, lines, frames: sessions as u64 * quick }
+        Self { child, lines, frames: size.sessions as u64 * size.quick }
     }
 
     /// Waits for the next line of numbers, without blocking the runtime.

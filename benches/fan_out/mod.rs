@@ -8,15 +8,27 @@ use bytes::Bytes;
 
 use self::clients::Clients;
 use crate::api::Api;
-use crate::figures::{line, median, now_us, paced};
+use crate::figures::{Pace, line, median, now_us, paced};
 use crate::program::Program;
 
 const ROUNDS: usize = 3;
 /// The number of events in one request.
 const BATCH: usize = 500;
-/// Sessions, events sent as fast as possible, events sent at a fixed rate, and that rate per second.
-const SIZES: [(usize, u64, u64, u64); 3] =
-    [(1, 50_000, 2000, 500), (100, 3000, 500, 100), (1000, 300, 100, 20)];
+const SIZES: [Size; 3] = [
+    Size { sessions: 1, quick: 50_000, timed: Pace { count: 2000, per_s: 500 } },
+    Size { sessions: 100, quick: 3000, timed: Pace { count: 500, per_s: 100 } },
+    Size { sessions: 1000, quick: 300, timed: Pace { count: 100, per_s: 20 } },
+];
+
+/// The size of a round.
+#[derive(Clone, Copy)]
+struct Size {
+    sessions: usize,
+    /// The events that are sent as quickly as possible.
+    quick: u64,
+    /// The events whose lateness is measured.
+    timed: Pace,
+}
 
 /// The result of one round.
 struct Measured {
@@ -36,14 +48,14 @@ pub(crate) fn run() {
             ours.push(runtime.block_on(round(size)));
         }
         let of = |all: &[Measured], value: fn(&Measured) -> f64| median(all.iter().map(value).collect());
-        let sessions = size.0;
+        let sessions = size.sessions;
         for (who, all) in [("bare loop", &bare), ("switchhook", &ours)] {
             let figure = format!(
                 "{:>8.0} frames/s ({:.2} of bare), {:>5.2} µs of CPU each; at {}/s p50 {:.2} ms, p99 {:.2} ms",
                 of(all, |m| m.frames_per_s),
                 of(all, |m| m.frames_per_s) / of(&bare, |m| m.frames_per_s),
                 of(all, |m| m.cpu_us),
-                size.3,
+                size.timed.per_s,
                 of(all, |m| m.p50_ms),
                 of(all, |m| m.p99_ms),
             );
@@ -52,11 +64,12 @@ pub(crate) fn run() {
     }
 }
 
-async fn round((sessions, quick, timed, per_s): (usize, u64, u64, u64)) -> Measured {
+async fn round(size: Size) -> Measured {
+    let Size { sessions, quick, timed } = size;
     let dir = tempfile::tempdir().unwrap();
     let program = Program::start(dir.path(), &[]).await;
     let Api { token, account, .. } = program.api().await;
-    let mut clients = Clients::start(program.websocket, &token, &account, (sessions, quick, timed));
+    let mut clients = Clients::start(program.websocket, &token, &account, &size);
     clients.ready().await;
     let events: Vec<Bytes> = (0..quick).map(|n| crate::call_event(&account, n, n).into()).collect();
     let (began, before) = (now_us(), crate::drain::cpu());
@@ -65,7 +78,7 @@ async fn round((sessions, quick, timed, per_s): (usize, u64, u64, u64)) -> Measu
     }
     let frames_per_s = clients.frames_per_s(began).await;
     let cpu_us = (crate::drain::cpu() - before) * 1e6 / (sessions as f64 * quick as f64);
-    paced(timed, per_s, async |due_us| {
+    paced(timed, async |due_us| {
         let event = crate::call_event(&account, due_us, due_us);
         program.ingest.submit(vec![event.into()], program.master).await.unwrap();
     })

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::json::json;
 use super::members::{Member, Payload};
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -26,7 +27,7 @@ struct Bounded {
 pub fn form(payload: &Payload<'_>) -> Option<String> {
     // The size of the JSON text is only computed for large forms, because it costs as much as the form.
     within(payload, PLAIN_BYTES).or_else(|| {
-        let bytes = serde_json::to_vec(payload).map_or(0, |text| text.len());
+        let bytes = json(payload).len();
         within(payload, PLAIN_BYTES.saturating_add(bytes.saturating_mul(MOST_TIMES)))
     })
 }

@@ -13,6 +13,7 @@ mod extensions;
 mod facts;
 mod filter;
 mod form;
+mod json;
 mod lenient;
 mod live;
 mod members;

@@ -23,7 +23,7 @@ fn try_send(body: &[u8], plain: &[u8], hook: &Hook) -> Result<Option<Value>, Pay
     let event = facts.event(Source::Http, encoding, body);
     let extras = Extras { cluster_id: "c1", reseller_id: Some(AccountId(0xfe)) };
     let payload = payload(&event, hook, &extras)?;
-    Ok(payload.map(|payload| serde_json::to_value(&payload).unwrap()))
+    Ok(payload.map(|payload| Value::Object(payload.into())))
 }
 
 fn send(event: &Value, hook_fields: &Value) -> Value {

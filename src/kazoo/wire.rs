@@ -1,5 +1,6 @@
 //! The HTTP request of a delivery in KAZOO's form: verb, URL, content type and body.
 
+use super::json::json;
 use super::{Payload, PayloadError, form};
 use crate::model::{Format, Hook, Verb};
 
@@ -28,15 +29,6 @@ pub fn wire_request(hook: &Hook, payload: &Payload<'_>) -> Result<WireRequest, P
         Format::Json => ("application/json", json(payload)),
     };
     Ok(WireRequest { verb: hook.verb, url: hook.uri.clone(), content_type: Some(content_type), body })
-}
-
-fn json(payload: &Payload<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
-    match serde_json::to_writer(&mut out, payload) {
-        Ok(()) => out,
-        // Cannot happen: all keys of a payload are texts, and writing to a Vec does not fail.
-        Err(_) => b"{}".to_vec(),
-    }
 }
 
 /// Appends a query to a URI that may already have one. A fragment is removed, as it would swallow the query.

@@ -102,8 +102,9 @@ async fn page(source: Changing, query: &str) -> (Vec<String>, Option<String>) {
     (seen, walk.page().next_start_key)
 }
 
-fn change(source: &Changing, (add, key): (bool, u16)) {
-    if add { source.put(key) } else { source.remove(key) }
+/// Adds an item, or removes it.
+fn change(source: &Changing, added: bool, key: u16) {
+    if added { source.put(key) } else { source.remove(key) }
 }
 
 /// Checks that no key comes twice, keys are in order, and no item that was always there is missing.
@@ -151,7 +152,7 @@ proptest! {
                 seen.extend(rows);
                 let Some(next) = next else { break };
                 asked = format!("{query}&start_key={next}");
-                for c in left.by_ref().take(2) { change(&source, *c); }
+                for (added, key) in left.by_ref().take(2) { change(&source, *added, *key); }
             }
         });
         check(&seen, &before, &changes, &query)?;
@@ -171,7 +172,7 @@ proptest! {
         wait(async {
             while let Some(rows) = walk.next().await.expect("rows") {
                 seen.extend(keys(&rows));
-                for c in left.by_ref().take(2) { change(&source, *c); }
+                for (added, key) in left.by_ref().take(2) { change(&source, *added, *key); }
             }
         });
         check(&seen, &before, &changes, &query)?;

@@ -169,8 +169,15 @@ fn is_private(dir: &Path) -> bool {
     std::fs::metadata(dir).unwrap().permissions().mode().trailing_zeros() >= 6
 }
 
+/// A hook in KAZOO, and its account.
+struct Hooked {
+    account: String,
+    hook: String,
+}
+
 /// Publishes a call event as a KAZOO does. While KAZOO's application runs, KAZOO delivers the event too.
-async fn call(operator: &Operator, publisher: &Publisher, (account, hook): (&str, &str), n: u64) {
+async fn call(operator: &Operator, publisher: &Publisher, hooked: &Hooked, n: u64) {
+    let Hooked { account, hook } = hooked;
     let mut event = call_event("CHANNEL_CREATE", &format!("call-{n}@1"), n);
     event["Custom-Channel-Vars"] = json!({"Account-ID": account});
     let key = format!("call.CHANNEL_CREATE.call-{n}%401");
@@ -209,7 +216,7 @@ async fn following_the_page_moves_from_kazoo_and_back_without_loss() {
         let hook = data.hook(&account, json!({"name": "CRM", "uri": receiver.uri("/crm")}));
         (account, hook)
     });
-    let hooked = (account.as_str(), hook.as_str());
+    let hooked = Hooked { account: account.clone(), hook: hook.clone() };
 
     // Day 0.
     operator.follow("Configure").await;
@@ -254,7 +261,7 @@ async fn following_the_page_moves_from_kazoo_and_back_without_loss() {
     let publisher = Publisher::connect(&operator.broker.uri()).await;
 
     // Day 1. The next report compares deliveries of the last minute.
-    call(&operator, &publisher, hooked, 1).await;
+    call(&operator, &publisher, &hooked, 1).await;
     let attempts = eventually("the delivery was made in shadow", LONG, async || {
         let listed = api.call("GET", &format!("/v2/accounts/{account}/webhooks/attempts"), None).await;
         let rows = listed.data().as_array().unwrap().clone();
@@ -284,10 +291,10 @@ async fn following_the_page_moves_from_kazoo_and_back_without_loss() {
     let [Step::Run(commands)] = &self::steps("Day 2: switch over")[..] else { panic!() };
     operator.used += 1;
     operator.run(&commands[0]).await;
-    call(&operator, &publisher, hooked, 2).await;
+    call(&operator, &publisher, &hooked, 2).await;
     routed_or_held(&api, 2).await;
     operator.run(&commands[1]).await;
-    call(&operator, &publisher, hooked, 3).await;
+    call(&operator, &publisher, &hooked, 3).await;
     routed_or_held(&api, 3).await;
     operator.run(&commands[2]).await;
     receiver.wait_for(1, LONG).await;
@@ -298,15 +305,15 @@ async fn following_the_page_moves_from_kazoo_and_back_without_loss() {
     let [Step::Run(commands)] = &self::steps("And back")[..] else { panic!() };
     operator.used += 1;
     operator.run(&commands[0]).await;
-    call(&operator, &publisher, hooked, 4).await;
+    call(&operator, &publisher, &hooked, 4).await;
     routed_or_held(&api, 4).await;
     operator.run(&commands[1]).await;
-    call(&operator, &publisher, hooked, 5).await;
+    call(&operator, &publisher, &hooked, 5).await;
     routed_or_held(&api, 5).await;
     operator.run(&commands[2]).await;
     receiver.wait_for(2, LONG).await;
     operator.run(&commands[3]).await;
-    call(&operator, &publisher, hooked, 6).await;
+    call(&operator, &publisher, &hooked, 6).await;
     routed(&api, 6).await;
     let kazoos = operator.kazoo.with(|data| data.attempts.len());
     assert_eq!((receiver.requests().iter().map(number).collect::<Vec<_>>(), kazoos), (vec![3, 4], 4));

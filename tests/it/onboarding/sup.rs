@@ -71,7 +71,7 @@ async fn failures(api: &Api, account: &str) -> u64 {
 }
 
 /// A session that `sessions close --below` ends too.
-async fn all_below_are_closed((address, key): (SocketAddr, &str), account: &str, mut client: Client) {
+async fn all_below_are_closed(address: SocketAddr, key: &str, account: &str, mut client: Client) {
     client.subscribe(account, "call.CHANNEL_CREATE.*", Value::Null).await;
     let closed = switchhook(&format!("switchhook sessions close --below {account}"), address, key).await;
     assert!(closed.code == Some(0) && closed.stdout[0].ends_with("sessions closed"), "{closed:?}");
@@ -158,7 +158,7 @@ async fn each_command_and_call_that_the_page_names_does_what_sup_does() {
         }
         if is_ending {
             assert_eq!(open.pop().unwrap().ended().await, End::Code(1000), "{commands:?}");
-            all_below_are_closed((address, &key), &account, Client::connect(websocket, token).await).await;
+            all_below_are_closed(address, &key, &account, Client::connect(websocket, token).await).await;
             continue;
         }
         let (method, path) = call.split_once(' ').unwrap();

@@ -21,9 +21,24 @@ async fn is_ready(app: &TestApp) {
     .await;
 }
 
+/// An event's name and its call.
+#[derive(Clone, Copy)]
+struct Leg<'a> {
+    event: &'a str,
+    id: &'a str,
+}
+
+fn created(id: &str) -> Leg<'_> {
+    Leg { event: "CHANNEL_CREATE", id }
+}
+
+fn answered(id: &str) -> Leg<'_> {
+    Leg { event: "CHANNEL_ANSWER", id }
+}
+
 /// A call event of an account with this `Msg-ID`, or without one.
-fn event(account: &str, (name, call): (&str, &str), msg_id: Option<&str>, number: u64) -> Vec<u8> {
-    let mut event = call_event(name, call, number);
+fn event(account: &str, call: Leg<'_>, msg_id: Option<&str>, number: u64) -> Vec<u8> {
+    let mut event = call_event(call.event, call.id, number);
     event["Custom-Channel-Vars"] = json!({"Account-ID": account});
     match msg_id {
         Some(id) => event["Msg-ID"] = id.into(),
@@ -57,9 +72,9 @@ impl TwoZones {
         Self { app, receiver, ams, fra, in_ams, in_fra }
     }
 
-    async fn publish(&self, to: &Publisher, what: (&str, &str), msg_id: Option<&str>) {
-        let key = format!("call.{}.{}", what.0, what.1);
-        to.publish("callevt", &key, &event(&self.app.api.account, what, msg_id, 1)).await;
+    async fn publish(&self, to: &Publisher, call: Leg<'_>, msg_id: Option<&str>) {
+        let key = format!("call.{}.{}", call.event, call.id);
+        to.publish("callevt", &key, &event(&self.app.api.account, call, msg_id, 1)).await;
     }
 
     /// The calls of the requests at a path, sorted.
@@ -76,28 +91,28 @@ impl TwoZones {
 async fn only_the_same_message_of_another_zone_is_a_copy() {
     let mut zones = TwoZones::start().await;
     let (app, receiver, in_ams, in_fra) = (&zones.app, &zones.receiver, &zones.in_ams, &zones.in_fra);
-    let created = app.api.hook(json!({"uri": receiver.uri("/created"), "format": "json"})).await;
-    let answered = json!({"uri": receiver.uri("/answered"), "format": "json", "hook": "channel_answer"});
-    let answered = app.api.hook(answered).await;
+    let on_create = app.api.hook(json!({"uri": receiver.uri("/created"), "format": "json"})).await;
+    let on_answer = json!({"uri": receiver.uri("/answered"), "format": "json", "hook": "channel_answer"});
+    let on_answer = app.api.hook(on_answer).await;
 
-    zones.publish(in_ams, ("CHANNEL_CREATE", "a"), Some("1")).await;
+    zones.publish(in_ams, created("a"), Some("1")).await;
     receiver.wait_for(1, LONG).await;
-    zones.publish(in_fra, ("CHANNEL_CREATE", "a"), Some("1")).await;
+    zones.publish(in_fra, created("a"), Some("1")).await;
     // The same Msg-ID with another subject or name is another message, and without one nothing can be recognised.
-    zones.publish(in_fra, ("CHANNEL_CREATE", "b"), Some("1")).await;
-    zones.publish(in_fra, ("CHANNEL_ANSWER", "a"), Some("1")).await;
-    zones.publish(in_ams, ("CHANNEL_CREATE", "c"), None).await;
-    zones.publish(in_fra, ("CHANNEL_CREATE", "c"), None).await;
+    zones.publish(in_fra, created("b"), Some("1")).await;
+    zones.publish(in_fra, answered("a"), Some("1")).await;
+    zones.publish(in_ams, created("c"), None).await;
+    zones.publish(in_fra, created("c"), None).await;
     // KAZOO delivers a message that was published twice on one broker twice.
-    zones.publish(in_ams, ("CHANNEL_CREATE", "d"), Some("2")).await;
-    zones.publish(in_ams, ("CHANNEL_CREATE", "d"), Some("2")).await;
-    zones.publish(in_ams, ("CHANNEL_CREATE", "end-of-ams"), Some("3")).await;
-    zones.publish(in_fra, ("CHANNEL_CREATE", "end-of-fra"), Some("4")).await;
+    zones.publish(in_ams, created("d"), Some("2")).await;
+    zones.publish(in_ams, created("d"), Some("2")).await;
+    zones.publish(in_ams, created("end-of-ams"), Some("3")).await;
+    zones.publish(in_fra, created("end-of-fra"), Some("4")).await;
     eventually("both zones are read to the end", LONG, async || {
         (zones.calls("/created").iter().filter(|call| call.starts_with("end-of-")).count() == 2).then_some(())
     })
     .await;
-    for hook in [&created, &answered] {
+    for hook in [&on_create, &on_answer] {
         settled(&app.api, hook).await;
     }
     assert_eq!(zones.calls("/created"), ["a", "b", "c", "c", "d", "d", "end-of-ams", "end-of-fra"]);
@@ -112,7 +127,7 @@ async fn each_zone_keeps_the_order_of_its_calls_and_a_command_for_an_unknown_cal
     app.api.hook(json!({"uri": receiver.uri("/created"), "format": "json"})).await;
     // Both zones publish at the same time, each the events of its own call.
     let events = |call: &str| -> Vec<Vec<u8>> {
-        let one = |n: u64| event(&app.api.account, ("CHANNEL_CREATE", call), Some(&format!("{call}-{n}")), n);
+        let one = |n: u64| event(&app.api.account, created(call), Some(&format!("{call}-{n}")), n);
         (0..50).map(one).collect()
     };
     let (of_ams, of_fra) = (events("in-ams"), events("in-fra"));
