@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::Queue;
 use super::intake::Rest;
-use super::lane::LaneKey;
+use super::lane::{LaneKey, ONE_LANE};
 use super::window::{EntryState, Past, Taken, WindowLimits};
 use crate::model::{EventOffset, Moment, Ordering};
 
@@ -349,6 +349,19 @@ fn a_queue_that_shrinks_does_not_take_again_what_was_settled_before_a_crash() {
         "{:?}",
         world.queue.entries.keys()
     );
+}
+
+/// An event that waited for its account is inserted behind a later one, whose retry then leaves the window with its due time.
+#[test]
+fn a_queue_that_shrinks_leaves_no_lane_asleep() {
+    let mut queue = Queue::new(WindowLimits { window: 8, lane: 8 }, Ordering::Hook, EventOffset(9));
+    queue.take(EventOffset(9), 0, None);
+    assert_eq!(queue.start().map(|start| start.offset), Some(EventOffset(9)));
+    queue.insert(EventOffset(4), ONE_LANE, None);
+    queue.retry(EventOffset(9), Moment::default() + Duration::from_secs(1));
+    assert!(queue.start().is_none(), "the lane waits for the retry");
+    assert!(queue.shrink(1, EventOffset::FIRST));
+    assert_eq!((queue.broken(), queue.start().map(|start| start.offset)), (None, Some(EventOffset(4))));
 }
 
 #[test]

@@ -53,6 +53,8 @@ impl Queue {
         if let Some(due) = due {
             self.timers.remove(&(due, entry.lane));
         }
+        // An event that waited for its account is behind later ones in its lane. It may be the head now.
+        self.advance(entry.lane);
         self.drop_if_empty(entry.lane);
         let WindowEntry { tries, attempts, first_failed, .. } = *entry;
         Past { attempts, tries, due, first_failed }

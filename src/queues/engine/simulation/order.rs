@@ -34,11 +34,12 @@ impl World {
             format!("queue {queue}: {offset} before {ahead:?}")
         });
         let is_due = self.oracle.due.get(&queue).is_some_and(|due| due.contains(&offset));
-        // A delivery that the ledger forgot in a crash is repeated.
-        let is_first = !self.received.contains(&(queue, offset));
+        // A delivery that the ledger forgot in a crash is repeated, also one that was dead.
+        let is_repeated =
+            self.received.contains(&(queue, offset)) || self.oracle.ended_unrecorded(queue, offset);
         let later = self.delivered_after(key, unsynced).find(|other| lane(*other));
         hold(
-            later.is_none() || !is_due || !is_first,
+            later.is_none() || !is_due || is_repeated,
             "nothing is tried after a later delivery of its lane",
             || format!("queue {queue}: {offset} after {later:?}"),
         );
