@@ -72,6 +72,7 @@ pub(super) fn ledger_options(config: &Config) -> log::LogOptions {
         segment_bytes: config.ledger.segment_bytes,
         segment_age_us: config.log.segment_age_hours.saturating_mul(3_600_000_000),
         reserve_bytes: config.ledger.reserve_bytes,
+        gather: queues::LOG_GATHERS,
         ..log::LogOptions::default()
     }
 }

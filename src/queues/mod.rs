@@ -36,7 +36,7 @@ pub use ledger::recover::{Recovered, recover, recover_some};
 pub use ledger::recovered_queue::RecoveredQueue;
 pub use ledger::revisions::revision_tag;
 pub use ledger::tally::Tally;
-pub use ledger::writer::{LedgerError, Pushed};
+pub use ledger::writer::{LOG_GATHERS, LedgerError, Pushed};
 pub use queue::Queue;
 pub use queue::kept::Budget;
 pub use queue::lane::LaneKey;

@@ -1,5 +1,6 @@
 //! The writing side of the ledger. Records are gathered for a short time and handed to the log as one batch. Several batches
-//! may wait for their sync.
+//! may wait for their sync. A few records are handed over at once: the log gathers what all shards hand over, so the records
+//! of several shards share a sync, and no shard wakes for a timer.
 //!
 //! If the log refuses a batch because the disk is full, the batch is offered again later. Until the log takes it, no attempt
 //! is started, because its result could not be recorded.
@@ -20,7 +21,11 @@ use crate::queues::rules::partitions::Partitions;
 
 /// The most batches that wait for their sync.
 const MAX_WAITING: usize = 64;
-/// How long a few records are gathered, so that lists of attempts show them soon.
+/// How long the ledger's log gathers batches that find it idle. Lists of attempts read the log, and show them so much later.
+pub const LOG_GATHERS: Duration = Duration::from_millis(1);
+/// The most batches of few records that wait for their sync. With more, the disk is slow, and few records are gathered too.
+const MOST_AT_ONCE: usize = 16;
+/// How long a few records are gathered when they are not handed over at once.
 const GATHER_FEW: Duration = Duration::from_millis(1);
 /// How long many records are gathered, unless there are `GATHER_RECORDS` before. With a millisecond, syncs took a tenth of
 /// the CPU of a delivery. A crash repeats the deliveries whose records waited.
@@ -65,6 +70,8 @@ pub(in crate::queues) struct Ledger {
     stalled: bool,
     /// When `flush` first saw the present batch. `None`: the batch is empty.
     since: Option<Moment>,
+    /// Whether the batch before had many records.
+    busy: bool,
     tally: Arc<Tally>,
 }
 
@@ -101,6 +108,7 @@ impl Ledger {
             every: u64::MAX,
             stalled: false,
             since: None,
+            busy: false,
             tally,
         }
     }
@@ -145,7 +153,13 @@ impl Ledger {
 
     /// How long the records of the batch are gathered.
     fn gathers(&self) -> Duration {
-        if self.batch.len() < FEW_RECORDS { GATHER_FEW } else { GATHER }
+        if self.batch.len() >= FEW_RECORDS {
+            GATHER
+        } else if self.busy || self.waiting.len() >= MOST_AT_ONCE {
+            GATHER_FEW
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// A mark behind all records that have been pushed so far.
@@ -223,6 +237,7 @@ impl Ledger {
     }
 
     async fn submit(&mut self, batch: Vec<NewRecord>) -> Result<(), LedgerError> {
+        self.busy = batch.len() >= FEW_RECORDS;
         // The batch is kept in case the log refuses it. The copy shares its payloads.
         let answer = self.appender.submit(batch.clone()).await.map_err(LedgerError)?;
         self.waiting.push_back((batch, answer));
