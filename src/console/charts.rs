@@ -70,10 +70,26 @@ pub(super) fn outcome(attempt: &Value) -> String {
     match (status, detail, error) {
         ("", "", "") if text(attempt, "result") == "shadow" => "not sent".to_owned(),
         ("", "", "") => "no answer".to_owned(),
-        ("", "", error) => error.replace('_', " "),
+        ("", "", error) => in_words(error),
         ("", detail, _) => detail.to_owned(),
         (status, ..) => format!("status {status}"),
     }
+}
+
+/// The API's `client_error`, for people.
+pub(super) fn in_words(error: &str) -> String {
+    let words = match error.strip_prefix("failed_connect: ").unwrap_or(error) {
+        "econnrefused" => "connection refused",
+        "ehostunreach" => "no route to the address",
+        "nxdomain" => "unknown host name",
+        "timeout" if error != "timeout" => "no connection in time",
+        "timeout" => "no answer in time",
+        "socket_closed_remotely" => "connection closed without an answer",
+        "not_tls" => "no TLS at this port",
+        "tls" => "TLS failed",
+        other => return other.replace('_', " "),
+    };
+    words.to_owned()
 }
 
 /// The durations of the last attempts, oldest first, with the median and the longest.

@@ -150,8 +150,8 @@ fn help() -> Markup {
     }
 }
 
-/// A page with the reason why nothing was done.
-pub(super) fn problem(problem: &Problem) -> View {
+/// A page with the reason why nothing was done. Without a session, the page has no other heading.
+pub(super) fn problem(problem: &Problem, is_alone: bool) -> View {
     View {
         title: problem.title.clone(),
         here: "",
@@ -159,10 +159,12 @@ pub(super) fn problem(problem: &Problem) -> View {
         trail: Vec::new(),
         live: None,
         body: html! {
+            @if is_alone { h1 { (problem.title) } }
             div.problem role="alert" {
                 p { (problem.text) }
                 (parts::faults(&problem.fields))
             }
+            @if let Some(back) = &problem.back { p { a.button href=(back) { "Back to the list" } } }
             p { a href="/console/" { "Overview" } }
         },
     }

@@ -36,9 +36,10 @@ pub(super) async fn answer(api: &Api, visit: &Visit, code: &str) -> Page {
     }
     let (status, text) = match response.status {
         429 => (429, "Too many links were tried from your address. Wait a minute, then open a new link."),
-        _ => {
-            (404, "The link was used already, or its time is over. Open the console from your portal again.")
-        }
+        _ => (
+            404,
+            "The link was used already, or its time is over. Ask for a new one, or open the console from your portal again.",
+        ),
     };
     reply::finish(Outcome::Problem(Problem::new(status, "Link not good", text)), visit, None)
 }

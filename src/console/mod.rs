@@ -13,6 +13,7 @@ mod json;
 mod layout;
 mod link;
 mod log_in;
+mod odd;
 mod origin;
 mod pages;
 mod parts;

@@ -22,10 +22,10 @@ pub(super) fn deletion(session: &Session<'_>, path: &str, title: &str, sure: &st
     }
 }
 
-/// A button for one action.
+/// A button for one action. Its key keeps an open page from turning it into another button under a person's hand.
 pub(super) fn button(session: &Session<'_>, path: &str, text: &str, class: &str) -> Markup {
     html! {
-        form.inline method="post" action=(path) {
+        form.inline method="post" action=(path) data-key=(path) {
             (token(session))
             button class=(class) { (text) }
         }
@@ -110,14 +110,16 @@ pub(super) fn faults(fields: &[(String, String)]) -> Markup {
 /// The text for the last action, which the address names.
 pub(super) fn notice(word: &str) -> Option<&'static str> {
     Some(match word {
-        "enabled" => "Enabled. One delivery is tried first; when it succeeds, the rest follows.",
+        "enabled" => "Enabled. If events wait, one is tried first; when it succeeds, the rest follows.",
         "disabled" => "Disabled. Nothing is delivered until somebody enables the hook.",
         "paused" => "Paused. Everything is kept until you resume.",
-        "resumed" => "Resumed. What waited is being delivered.",
+        "resumed" => "Resumed. If the hook is enabled, what waited is being delivered.",
         "deleted" => "Deleted.",
         "created" => "Created.",
         "saved" => "Saved. The change holds for every event from now on.",
-        "again" => "The delivery is being made again.",
+        "again" => {
+            "The delivery is made again, as soon as the hook may deliver. Replays shows how far it is."
+        }
         "replay" => "The replay has started.",
         "cancelled" => "The replay was cancelled.",
         "probed" => "A probe is on its way.",

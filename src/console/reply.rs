@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::cookies::{self, Theme};
 use super::json;
 use super::layout;
+use super::odd;
 use super::origin::is_https;
 use super::session::Session;
 use crate::http::{ApiResponse, Content, Page, Visit};
@@ -76,6 +77,8 @@ pub(super) struct Problem {
     pub(super) text: String,
     /// The errors by field.
     pub(super) fields: Vec<(String, String)>,
+    /// The page to go back to, if it is not the overview.
+    pub(super) back: Option<String>,
 }
 
 /// A refusal.
@@ -84,7 +87,7 @@ pub(super) type Refusal = Problem;
 impl Problem {
     /// A problem with a text that says what to do.
     pub(super) fn new(status: u16, title: &str, text: &str) -> Self {
-        Self { status, title: title.to_owned(), text: text.to_owned(), fields: Vec::new() }
+        Self { status, title: title.to_owned(), text: text.to_owned(), fields: Vec::new(), back: None }
     }
 
     /// The session has no right to do this.
@@ -164,7 +167,7 @@ pub(super) fn finish(outcome: Outcome, visit: &Visit, session: Option<&Session<'
         Outcome::See(path) => return see(&path, 303),
         Outcome::View(view) => (200, layout::page(&view, session, theme)),
         Outcome::Problem(problem) => {
-            (problem.status, layout::page(&layout::problem(&problem), session, theme))
+            (problem.status, layout::page(&layout::problem(&problem, session.is_none()), session, theme))
         }
     };
     let mut page = html(status, markup);
@@ -185,7 +188,7 @@ pub(super) fn html(status: u16, markup: Markup) -> Page {
         ("cross-origin-resource-policy", "same-origin"),
     ];
     let headers = headers.map(|(name, value)| (name, value.to_owned())).into();
-    Page { status, headers, content: Content::Made(markup.into_string()), caller: None }
+    Page { status, headers, content: Content::Made(odd::marked(markup.into_string())), caller: None }
 }
 
 /// A short answer as plain text.

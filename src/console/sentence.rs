@@ -12,13 +12,18 @@ use crate::model::gregorian_seconds;
 /// The API's reason for a hook that failures have disabled.
 pub(super) const TOO_MANY_FAILURES: &str = "too many failed attempts";
 
-/// The state of a hook's queue. `attempts` has the last attempts, newest first.
-pub(super) fn of(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
+/// The API's reason for a hook whose receiver answered 410.
+const GONE: &str = "receiver answered 410 gone";
+
+/// The state of a hook's queue. `attempts` has the last attempts, newest first. `is_held`: after a person has disabled
+/// and enabled the hook, it continues where it stopped.
+pub(super) fn of(queue: &Value, is_held: bool, attempts: &[Value], now_us: u64) -> Markup {
     let waiting = number(queue, "waiting").unwrap_or(0);
     let state = text(queue, "state");
     html! {
-        (doing(queue, attempts, now_us))
-        @if waiting > 0 {
+        @if state == "disabled" { (by_a_person(queue, is_held)) } @else { (doing(queue, attempts, now_us)) }
+        @if flag(queue, "paused") && state != "paused" { " It is also paused: it needs " strong { "Resume" } ", too." }
+        @if waiting > 0 && (state != "disabled" || is_held) {
             " " (waits(queue, now_us))
         }
         @if let Some(at) = number(queue, "next_try_at").filter(|_| ["auto_disabled", "retrying"].contains(&state)) {
@@ -55,12 +60,13 @@ fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
         "auto_disabled" => html! {
             "Disabled by Switchhook"
             @if let Some(at) = number(queue, "disabled_at") { " " (moment(Some(at), now_us)) }
-            " after " (failures(queue, attempts)) (because(failure)) "."
+            @if text(queue, "disable_reason") == GONE {
+                ": " strong { "the receiver answered 410" } ", which means that it wants no more events. It is not probed."
+            } @else { " after " (failures(queue, attempts)) (because(failure)) "." }
         },
-        "disabled" => {
-            html! { "Disabled by a person. Events are not kept for it unless its setting " code { "resume" } " says so." }
+        "account_disabled" => {
+            html! { "Its account is disabled, so nothing is delivered. What it misses is kept." }
         }
-        "account_disabled" => html! { "Its account is disabled. What it misses is kept." },
         "paused" => html! { "Paused by a person. Everything is kept." },
         "retrying" => html! {
             "The last attempt failed" (because(failure)) ". It is tried again."
@@ -88,6 +94,19 @@ fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
                 html! { "Up to date. No attempt was made yet: no event has matched since the hook was made." }
             }
         },
+    }
+}
+
+/// A hook that a person has disabled skips what came since, unless its setting `resume` holds it.
+fn by_a_person(queue: &Value, is_held: bool) -> Markup {
+    let missed = number(queue, "waiting").unwrap_or(0);
+    let at_least = if flag(queue, "waiting_exact") { "" } else { "At least " };
+    html! {
+        "Disabled by a person."
+        @if is_held { " Everything is kept." } @else if missed > 0 {
+            " When it is enabled, it begins with the events that come then. "
+            strong { (at_least) (counted(missed, "event")) } " that it did not get would be skipped; a replay can send them."
+        } @else { " It gets only events that come after it is enabled." }
     }
 }
 
@@ -136,18 +155,32 @@ mod tests {
     fn a_hook_whose_attempts_fail_is_never_said_to_be_well() {
         let failed = [json!({"result": "failure", "client_error_detail": "status 500", "timestamp": 5})];
         let active = json!({"state": "active", "status": "failing", "waiting": 3, "waiting_exact": true});
-        let text = of(&active, &failed, 0).into_string();
+        let text = of(&active, false, &failed, 0).into_string();
         assert!(
             text.contains("attempts fail") && text.contains("status 500") && text.contains("3 events"),
             "{text}"
         );
         assert!(!text.contains("Delivering"), "{text}");
         let idle = json!({"state": "idle", "waiting": 0, "dead_left": 3, "dead_left_exact": true});
-        let text = of(&idle, &failed, 0).into_string();
+        let text = of(&idle, false, &failed, 0).into_string();
         assert!(
             text.contains("failed") && text.contains("3 deliver") && !text.contains("Up to date"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_a_disabled_hook_did_not_get_waits_only_if_it_is_held() {
+        let queue = json!({"state": "disabled", "waiting": 44, "waiting_exact": false});
+        let skipped = of(&queue, false, &[], 0).into_string();
+        assert!(skipped.contains("At least 44 events") && skipped.contains("skipped"), "{skipped}");
+        assert!(!skipped.contains("wait"), "{skipped}");
+        let held = of(&queue, true, &[], 0).into_string();
+        assert!(held.contains("Everything is kept") && held.contains("wait"), "{held}");
+        let gone = json!({"state": "auto_disabled", "disable_reason": GONE});
+        let failed = [json!({"result": "failure", "resp_status_code": "410"})];
+        let text = of(&gone, false, &failed, 0).into_string();
+        assert!(text.contains("answered 410") && !text.contains("status 410"), "{text}");
     }
 
     #[test]
@@ -166,7 +199,7 @@ mod tests {
         // Two probes, six failures, and what was before them.
         let mut attempts = [1, 50, 100, 101, 101, 102, 103, 104].map(failed).to_vec();
         attempts.extend([json!({"result": "success", "timestamp": at - 105}), failed(106)]);
-        let text = of(&queue, &attempts, now_us).into_string();
+        let text = of(&queue, false, &attempts, now_us).into_string();
         for part in
             ["after 6 failed attempts", "certificate &lt;expired&gt;", "418 events", "12 min ago", "in 43 s"]
         {

@@ -2,14 +2,12 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { LONG, Program, ROOT, Receiver, SECRET, browser, call, until, visitor } from './rig.mjs';
+import { LONG, Program, ROOT, Receiver, SECRET, browser, call, found, until, visitor } from './rig.mjs';
 
 const run = promisify(execFile);
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const NASTY = `"><img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'`;
 
 // The pictures of docs/guide/console.md, taken when SWITCHHOOK_SCREENSHOTS is set.
@@ -48,13 +46,6 @@ const hooks = (below = '') => at(`accounts/${program.account}/hooks${below}`);
 function attempt(hook) {
   const path = `/v2/accounts/${program.account}/webhooks/${hook}/attempts`;
   return until(`an attempt of ${hook} is listed`, async () => (await program.call('GET', path)).data[0]);
-}
-
-/** The faults that axe finds on a page. */
-async function found(page) {
-  await page.evaluate(await import('node:fs/promises').then((fs) => fs.readFile(AXE, 'utf8')));
-  const result = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-  return result.violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html).join(' | ')}`);
 }
 
 async function pages() {

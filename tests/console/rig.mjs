@@ -3,7 +3,8 @@
 import { execFile, spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { createServer as listen } from 'node:net';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -230,6 +231,15 @@ export class Receiver {
 export async function browser() {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
   return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
+}
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+
+/** The faults that axe finds on a page. */
+export async function found(page) {
+  await page.evaluate(await readFile(AXE, 'utf8'));
+  const result = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  return result.violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html).join(' | ')}`);
 }
 
 /** A page of a logged-in person; `errors` collects the errors of the page. */

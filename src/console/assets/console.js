@@ -31,10 +31,12 @@ function tellTimes(root) {
 // Rows move with their keys: what a person has marked or focused stays theirs, wherever the row goes.
 function keyed(old, now) {
   const known = new Map([...old.children].map((row) => [row.dataset.key, row]));
+  const held = old.contains(document.activeElement) ? document.activeElement : null;
+  const kept = new Set([...now.children].map((row) => row.dataset.key));
+  for (const [key, row] of known) if (!kept.has(key)) row.remove();
   let at = old.firstElementChild;
   for (const row of [...now.children]) {
     const same = known.get(row.dataset.key);
-    known.delete(row.dataset.key);
     if (!same) old.insertBefore(document.importNode(row, true), at);
     else {
       morph(same, row);
@@ -42,7 +44,8 @@ function keyed(old, now) {
       else old.insertBefore(same, at);
     }
   }
-  for (const row of known.values()) row.remove();
+  // Moving a row takes the focus away. If the row has gone, the focus is at the beginning of the page's content.
+  if (held && document.activeElement !== held) (held.isConnected ? held : main).focus({ preventScroll: true });
 }
 
 // Makes one tree like another, leaving alone what is the same, so that focus, selection and typing stay.
@@ -62,7 +65,7 @@ function morph(old, now) {
   }
   if (old.nodeName === 'INPUT' && old.type === 'hidden') old.value = now.value;
   if (old.hasAttribute('data-still') && old.contains(document.activeElement)) return;
-  if (now.firstElementChild?.dataset?.key) return keyed(old, now);
+  if (now.firstElementChild && [...now.children].every((child) => child.dataset.key)) return keyed(old, now);
   const before = [...old.childNodes];
   const after = [...now.childNodes];
   after.forEach((node, at) => {

@@ -47,7 +47,7 @@ pub(in crate::console) async fn show(
             div.two {
                 div {
                     (message("Request", &request_line(&attempt), &attempt, "req_headers", "req_body"))
-                    (as_sent(session, &attempt))
+                    (as_sent(session, &attempt, &path))
                 }
                 (message("Answer", &outcome(&attempt), &attempt, "resp_headers", "resp_body"))
             }
@@ -132,7 +132,7 @@ fn request_line(attempt: &Value) -> String {
 }
 
 /// The body byte for byte, and what the signature covers.
-fn as_sent(session: &Session<'_>, attempt: &Value) -> Markup {
+fn as_sent(session: &Session<'_>, attempt: &Value, path: &str) -> Markup {
     let body = text(attempt, "req_body");
     let headers = attempt.get("req_headers").unwrap_or(&Value::Null);
     let (id, at) = (text(headers, "webhook-id"), text(headers, "webhook-timestamp"));
@@ -150,6 +150,7 @@ fn as_sent(session: &Session<'_>, attempt: &Value) -> Markup {
                     button.quiet data-copy="sent-body" hidden { "Copy" }
                     pre #sent-body tabindex="0" { (body) }
                 }
+                @if is_signed { p { a href={ (path) "?tab=verify" } { "Code that verifies it" } } }
                 @if is_signed && session.is_admin && !at.is_empty() {
                     p.hint {
                         code { "webhook-signature" } " is the HMAC-SHA256, in base64 after “v1,”, of " code { (id) "." (at) "." }

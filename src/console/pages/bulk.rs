@@ -15,6 +15,9 @@ use crate::console::session::Session;
 /// The largest number of hooks of an action: those of a page.
 const MOST: usize = 50;
 
+/// The search of the list from which hooks are chosen.
+const KEPT: [&str; 3] = ["q", "state", "below"];
+
 /// An action for several hooks.
 #[derive(Debug)]
 pub(super) struct Action {
@@ -60,7 +63,11 @@ pub(in crate::console) async fn act(
     sent: &Sent,
 ) -> Result<Outcome, Problem> {
     let Some(action) = ACTIONS.iter().find(|known| known.name == sent.text("action")) else {
-        return Err(Problem::new(400, "Nothing chosen", "Choose what to do with the hooks."));
+        let back = Some(list(account, sent));
+        return Err(Problem {
+            back,
+            ..Problem::new(400, "Nothing chosen", "Choose what to do with the hooks.")
+        });
     };
     if sent.text("which") == "all" {
         return Box::pin(super::bulk_all::act(session, account, action, sent)).await;
@@ -68,25 +75,49 @@ pub(in crate::console) async fn act(
     let hooks: Vec<(&str, &str)> =
         sent.all("hook").filter_map(|text| text.split_once('/')).take(MOST).collect();
     if hooks.is_empty() {
-        return Err(Problem::new(
-            400,
-            "Nothing chosen",
-            "Mark the hooks that the action is for, then check again.",
-        ));
+        let text = "Nothing was done. Mark the hooks in the first column of the list, or choose “all hooks of this list”, then \
+                    check again.";
+        let back = Some(list(account, sent));
+        return Err(Problem { back, ..Problem::new(400, "No hook is marked", text) });
     }
     let body = if sent.text("do") == "apply" {
         applied(session, action.name, &hooks).await
     } else {
-        checked(session, account, action.name, &hooks).await?
+        checked(session, account, action.name, &hooks, sent).await?
     };
     Ok(Outcome::View(View {
         title: format!("{}: {}", action.words, counted(u64::try_from(hooks.len()).unwrap_or(0), "hook")),
         here: "hooks",
         account: Some(account_of(session, account).await?),
-        trail: vec![("Hooks".into(), format!("/console/accounts/{account}/hooks"))],
+        trail: vec![("Hooks".into(), list(account, sent))],
         live: None,
         body,
     }))
+}
+
+/// The list from which the form was sent, with its search.
+pub(super) fn list(account: &str, sent: &Sent) -> String {
+    let kept = KEPT.map(|name| (name, sent.text(name)));
+    let kept = kept.into_iter().filter(|(_, value)| !value.is_empty());
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+    format!("/console/accounts/{account}/hooks{}{query}", if query.is_empty() { "" } else { "?" })
+}
+
+/// Why an action would change nothing.
+pub(super) fn nothing_to_do(action: &str) -> &'static str {
+    match action {
+        "replay" => {
+            "Nothing would be sent: none of these hooks has dead deliveries. What waits is not dead: each hook gets it by itself, \
+             when its receiver answers again, or when it is enabled or resumed."
+        }
+        "enable" => {
+            "Nothing would change: all of these hooks are enabled. A paused hook continues with Resume."
+        }
+        "resume" => {
+            "Nothing would change: none of these hooks is paused. A disabled hook continues with Enable."
+        }
+        _ => "Nothing would change.",
+    }
 }
 
 async fn checked(
@@ -94,6 +125,7 @@ async fn checked(
     account: &str,
     action: &str,
     hooks: &[(&str, &str)],
+    sent: &Sent,
 ) -> Result<Markup, Problem> {
     let (mut chosen, mut deliveries) = (Vec::new(), 0);
     for (owner, id) in hooks {
@@ -109,7 +141,11 @@ async fn checked(
                 true,
             ),
             "disable" if !is_enabled => ("is disabled already".to_owned(), false),
-            "disable" => ("is disabled; nothing is delivered until somebody enables it".to_owned(), true),
+            "disable" => (
+                "is disabled; what comes until it is enabled is skipped, unless its setting resume is held"
+                    .to_owned(),
+                true,
+            ),
             "pause" if is_paused => ("is paused already".to_owned(), false),
             "pause" => ("is paused; everything is kept".to_owned(), true),
             "resume" if !is_paused => ("is not paused".to_owned(), false),
@@ -128,9 +164,9 @@ async fn checked(
     Ok(html! {
         section.card #counted {
             p.sentence {
-                @if changing == 0 { "Nothing would change." } @else {
+                @if changing == 0 { (nothing_to_do(action)) } @else {
                     strong { (counted(u64::try_from(changing).unwrap_or(0), "hook")) } " of " (chosen.len()) " would change"
-                    @if action == "replay" { ", " strong { (deliveries) " deliveries" } " would be made" }
+                    @if action == "replay" { ", " strong { (counted(deliveries, "delivery")) } " would be made" }
                     ". Nothing was done yet."
                 }
             }
@@ -139,24 +175,32 @@ async fn checked(
                     a href={ "/console/accounts/" (hook.account) "/hooks/" (hook.id) } { (hook.name) } " " (hook.what)
                 }
             } }
-            @if changing > 0 { (form_to_apply(session, account, action, &chosen)) }
+            @if changing == 0 { div.actions { a.button href=(list(account, sent)) { "Back to the list" } } }
+            @else { (form_to_apply(session, account, action, &chosen, sent)) }
         }
     })
 }
 
 /// The form that carries out the action for the hooks that it would change.
-fn form_to_apply(session: &Session<'_>, account: &str, action: &str, chosen: &[Chosen<'_>]) -> Markup {
+fn form_to_apply(
+    session: &Session<'_>,
+    account: &str,
+    action: &str,
+    chosen: &[Chosen<'_>],
+    sent: &Sent,
+) -> Markup {
     let changing = chosen.iter().filter(|hook| hook.counts).count();
     html! {
         form method="post" action={ "/console/accounts/" (account) "/bulk" } {
             (parts::token(session))
             input type="hidden" name="action" value=(action);
+            @for name in KEPT { input type="hidden" name=(name) value=(sent.text(name)); }
             @for hook in chosen.iter().filter(|hook| hook.counts) {
                 input type="hidden" name="hook" value={ (hook.account) "/" (hook.id) };
             }
             div.actions {
                 button.main name="do" value="apply" { "Do it for " (counted(u64::try_from(changing).unwrap_or(0), "hook")) }
-                a.button href={ "/console/accounts/" (account) "/hooks" } { "Cancel" }
+                a.button href=(list(account, sent)) { "Cancel" }
             }
         }
     }

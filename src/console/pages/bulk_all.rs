@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use warp::http::Method;
 
-use super::bulk::Action;
+use super::bulk::{Action, nothing_to_do};
 use super::{Sent, account_of};
 use crate::console::format::counted;
 use crate::console::json::{items, number, text};
@@ -69,7 +69,7 @@ pub(super) async fn act(
     let mut sum = Box::pin(walk(session, &search, action, is_dry, sent.text("start"))).await?;
     let before = sent.text("done").parse().unwrap_or(0);
     sum.changed = sum.changed.saturating_add(before);
-    let hooks = format!("/console/accounts/{account}/hooks");
+    let hooks = super::bulk::list(account, sent);
     Ok(Outcome::View(View {
         title: format!("{words}: all hooks found"),
         here: "hooks",
@@ -79,9 +79,9 @@ pub(super) async fn act(
         body: html! {
             section.card #counted {
                 p.sentence role="status" { (sentence(&sum, action, is_dry)) }
-                (named(&sum))
+                (named(&sum, if action == "replay" && !is_dry { "?tab=replays" } else { "" }))
                 (further(session, &search, action, is_dry, &sum))
-                div.actions { a.button href=(hooks) { @if is_dry { "Cancel" } @else { "To the hooks" } } }
+                div.actions { a.button href=(hooks) { @if is_dry { "Cancel" } @else { "Back to the list" } } }
             }
         },
     }))
@@ -160,13 +160,16 @@ fn sentence(sum: &Sum, action: &str, is_dry: bool) -> Markup {
     let at_least = if is_dry && sum.next.is_some() { "At least " } else { "" };
     html! {
         @if is_dry {
-            @if sum.changed == 0 && sum.next.is_none() { "Nothing would change." } @else {
+            @if sum.changed == 0 && sum.next.is_none() { (nothing_to_do(action)) } @else {
                 (at_least) strong { (counted(sum.changed, "hook")) } " of " (sum.changed + sum.unchanged + sum.refused) " would change"
-                @if action == "replay" { ", " strong { (sum.matched) " deliveries" } " would be made" }
+                @if action == "replay" { ", " strong { (counted(sum.matched, "delivery")) } " would be made" }
                 ". Nothing was done yet."
             }
         } @else {
-            "Done for " strong { (counted(sum.changed, "hook")) } "."
+            "Done for " strong { (counted(sum.changed, "hook")) }
+            @if action == "replay" { ": each sends its dead deliveries again. Its name leads to the progress" }
+            "."
+            @if action == "pause" { " Everything is kept until you resume: the list has the same hooks." }
             @if sum.unchanged > 0 { " " (sum.unchanged) " had nothing to change." }
             @if sum.next.is_some() { " There are more." }
         }
@@ -174,11 +177,12 @@ fn sentence(sum: &Sum, action: &str, is_dry: bool) -> Markup {
     }
 }
 
-fn named(sum: &Sum) -> Markup {
+/// The hooks that are changed, with links to them, or to a tab of them.
+fn named(sum: &Sum, tab: &str) -> Markup {
     let more = (sum.changed + sum.refused).saturating_sub(u64::try_from(sum.named.len()).unwrap_or(0));
     html! {
         ul.list { @for Named { account, id, what } in &sum.named {
-            li { a href={ "/console/accounts/" (account) "/hooks/" (id) } { (what) } }
+            li { a href={ "/console/accounts/" (account) "/hooks/" (id) (tab) } { (what) } }
         } }
         @if more > 0 && !sum.named.is_empty() { p.hint { "And " (more) " more." } }
     }

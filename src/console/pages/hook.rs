@@ -83,12 +83,16 @@ fn head(shown: &HookPage<'_>) -> Markup {
     let (hook, queue) = (&shown.hook, &shown.queue);
     html! {
         section.card #state aria-label="State" {
-            p.sentence { (parts::state(sentence::mark(queue, shown.last.rows()))) " " (sentence::of(queue, shown.last.rows(), shown.now_us()))
+            p.sentence { (parts::state(sentence::mark(queue, shown.last.rows()))) " "
+                (sentence::of(queue, text(hook, "resume") == "held", shown.last.rows(), shown.now_us()))
+                @if shown.session.is_admin && text(queue, "state") == "account_disabled" {
+                    " " a href={ "/console/accounts/" (shown.account) "/account" } { "To the account" } "."
+                }
                 @if shown.session.is_admin && number(queue, "dead_left").is_some_and(|dead| dead > 0) {
                     " " a href=(shown.path("?tab=dead")) { "List them and send them again" } "."
                 }
             }
-            p.dim.address { (text(hook, "hook")) " → " code { (text(hook, "uri")) } }
+            p.dim.address { (text(hook, "hook")) (chosen(hook)) " → " code { (text(hook, "uri")) } }
             @if shown.session.is_admin { (actions(shown)) }
         }
         section.figures #figures aria-label="Figures" {
@@ -107,6 +111,7 @@ fn head(shown: &HookPage<'_>) -> Markup {
                     @if shown.session.is_admin && number(queue, "waiting") == Some(0) {
                         " Without a matching event nothing is sent: "
                         a href={ "/console/accounts/" (shown.account) "/events" (kind(hook)) } { "which events came" } "."
+                        @if !chosen(hook).is_empty() { " Of these it gets " strong { (chosen(hook).trim_start_matches(", ")) } "." }
                     }
                 }
             } @else {
@@ -143,6 +148,19 @@ fn dead(shown: &HookPage<'_>) -> Markup {
     }
 }
 
+/// The fields that choose among the events of the hook's kind.
+fn chosen(hook: &Value) -> String {
+    let fields: &[&str] = match text(hook, "hook") {
+        "object" => &["type", "action"],
+        "notifications" => &["type"],
+        _ => &[],
+    };
+    let data = hook.get("custom_data").unwrap_or(&Value::Null);
+    let named = fields.iter().filter(|field| !["", "all"].contains(&text(data, field)));
+    let chosen: Vec<String> = named.map(|field| format!("{field} {}", text(data, field))).collect();
+    if chosen.is_empty() { String::new() } else { format!(", only {}", chosen.join(" and ")) }
+}
+
 /// The search for the events of the hook's kind.
 fn kind(hook: &Value) -> String {
     match text(hook, "hook") {
@@ -169,7 +187,8 @@ fn actions(shown: &HookPage<'_>) -> Markup {
     // A hook that an answer of 410 or a person has disabled is not probed.
     let is_probed = text(&shown.queue, "state") == "auto_disabled"
         && text(&shown.queue, "disable_reason") == sentence::TOO_MANY_FAILURES;
-    let is_enabled = flag(&shown.hook, "enabled");
+    // The document was read a moment before the queue's state.
+    let is_enabled = flag(&shown.hook, "enabled") && text(&shown.queue, "state") != "auto_disabled";
     let is_paused = flag(&shown.queue, "paused");
     let button = |action: &str, label: &str, class: &str| {
         parts::button(shown.session, &shown.path(action), label, class)
@@ -180,8 +199,8 @@ fn actions(shown: &HookPage<'_>) -> Markup {
             @if is_enabled { (button("/disable", "Disable", "")) } @else { (button("/enable", "Enable", "")) }
             @if is_paused { (button("/resume", "Resume", "main")) } @else { (button("/pause", "Pause", "")) }
             (button("/test", "Send a test", ""))
-            a.button href=(shown.path("/replay")) { "Replay …" }
-            a.button href=(shown.path("/edit")) { "Edit" }
+            a.button data-key="replay" href=(shown.path("/replay")) { "Replay …" }
+            a.button data-key="edit" href=(shown.path("/edit")) { "Edit" }
         }
         @if is_probed {
             p.hint {

@@ -9,6 +9,7 @@ use warp::http::Method;
 
 use super::attempt::message;
 use super::{Sent, account_of, hook_form};
+use crate::console::charts::in_words;
 use crate::console::format::duration;
 use crate::console::json::{number, text};
 use crate::console::parts;
@@ -280,6 +281,6 @@ fn test_outcome(tested: &Value) -> String {
     match number(response, "status") {
         Some(status) => format!("status {status}"),
         None if !detail.is_empty() => detail.to_owned(),
-        None => text(tested, "client_error").replace('_', " "),
+        None => in_words(text(tested, "client_error")),
     }
 }

@@ -161,7 +161,7 @@ fn sum(rows: &[Value]) -> Markup {
             @if waiting == 0 { "Nothing waits." }
             @else {
                 @if !is_exact { "At least " } (counted(waiting, "event"))
-                (if waiting == 1 { " waits" } else { " wait" }) " for them."
+                (if waiting == 1 { " waits." } else { " wait." })
             }
         }
     }
@@ -216,7 +216,7 @@ pub(super) fn table(session: &Session<'_>, rows: &[Value], columns: &Columns) ->
                     @if columns.with_account { th { "Account" } }
                     th.wide { "Event" }
                     th.num { (heading("Waiting", "waiting")) } th.num { (heading("Oldest", "oldest")) } th.num { (heading("Dead", "dead")) }
-                    th { "Last answer" } th.num { (heading("Took", "slowest")) } th.num.wide { "Per min" } th.wide { "Address" }
+                    th { "Last answer" } th.num { (heading("Took", "slowest")) } th.num.wide { "Per min" }
                 } }
                 tbody { @for row in rows { (line(row, columns, session)) } }
             }
@@ -235,7 +235,9 @@ fn line(row: &Value, columns: &Columns, session: &Session<'_>) -> Markup {
                 input type="checkbox" name="hook" value={ (account) "/" (text(row, "id")) } aria-label={ "Mark " (name) };
             } }
             td { (parts::state(text(row, "state"))) }
-            td.name { a href=(path) data-go { (if name.is_empty() { text(row, "id") } else { name }) } }
+            td.name { a href=(path) data-go { (if name.is_empty() { text(row, "id") } else { name }) }
+                code.cut title=(text(row, "uri")) { (text(row, "uri")) }
+            }
             @if columns.with_account { td data-label="Account" { a href={ "/console/accounts/" (account) "/hooks" } { (text(row, "account_name")) } } }
             td.wide { code { (text(row, "hook")) } }
             td.num data-label="Waiting" { (count(waiting)) @if !flag(row, "waiting_exact") && waiting > 0 { "+" } }
@@ -253,7 +255,6 @@ fn line(row: &Value, columns: &Columns, session: &Session<'_>) -> Markup {
                 None => span.dim { "–" },
             } }
             td.num.wide { (count(number(row, "rate_per_min").unwrap_or(0))) }
-            td.wide { code.cut title=(text(row, "uri")) { (text(row, "uri")) } }
         }
     }
 }

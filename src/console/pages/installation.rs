@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use warp::http::Method;
 
 use super::hooks;
-use crate::console::format::{bytes, count, moment};
+use crate::console::format::{bytes, count, moment, span};
 use crate::console::json::{flag, items, number, text};
 use crate::console::parts;
 use crate::console::reply::{Outcome, Problem, View};
@@ -45,8 +45,9 @@ pub(in crate::console) async fn logs(session: &Session<'_>) -> Result<View, Prob
     let disk = status.data().get("disk").unwrap_or(&Value::Null);
     let body = html! {
         p { "In " code { (text(disk, "data_dir")) } ", " strong { (bytes(number(disk, "free_bytes").unwrap_or(0))) } " free." }
+        (room(session, logs, disk).await?)
         div.scroll { table.rows {
-            thead { tr { th { "Log" } th { "Holds" } th { "State" } th.num { "Size" } th.num { "Segments" } th.num { "First" } th.num { "End" } } }
+            thead { tr { th { "Log" } th { "Holds" } th { "State" } th.num { "Size" } th.num { "Segments" } th.num title="The number of its first record" { "First" } th.num title="The number of its next record" { "End" } } }
             tbody { @for (name, holds) in LOGS {
                 @let log = logs.get(name).unwrap_or(&Value::Null);
                 tr data-row {
@@ -62,7 +63,7 @@ pub(in crate::console) async fn logs(session: &Session<'_>) -> Result<View, Prob
         } }
         div.actions {
             (parts::button(session, "/console/admin/log/retention", "Apply retention now", ""))
-            span.hint { "It is applied every ten minutes in any case." }
+            span.hint { "It removes what is older or more than is kept. It is applied every ten minutes in any case." }
         }
         h2 { "Segments of " (chosen) }
         div.scroll { table.rows {
@@ -80,6 +81,35 @@ pub(in crate::console) async fn logs(session: &Session<'_>) -> Result<View, Prob
         (parts::pager("/console/admin/log", &[("log", chosen)], &segments, start.is_empty()))
     };
     Ok(view("Logs and disk", "log", body))
+}
+
+/// How far the events log may still grow, and whether the disk has that much room.
+async fn room(session: &Session<'_>, logs: &Value, disk: &Value) -> Result<Markup, Problem> {
+    let config = session.get(&["admin", "config"], &[]).await?;
+    let setting = |key: &str| {
+        let row = config.rows().iter().find(|row| text(row, "key") == key);
+        row.and_then(|row| number(row, "value"))
+    };
+    let (Some(most), Some(hours)) = (setting("retention.max_bytes"), setting("retention.max_age_hours"))
+    else {
+        return Ok(html! {});
+    };
+    let used = number(logs.get("events").unwrap_or(&Value::Null), "bytes").unwrap_or(0);
+    let grows = most.saturating_sub(used);
+    let fits = number(disk, "free_bytes").is_none_or(|free| free > grows);
+    Ok(html! {
+        p #room {
+            "Events are kept for " (span(hours.saturating_mul(3600))) " or up to " (bytes(most)) ", whichever comes first ("
+            a href="/console/admin/config?q=retention" { "retention" } "). The events log has " (bytes(used)) " now."
+        }
+        @if !fits {
+            p.problem {
+                strong { "The disk is smaller than the log may become. " }
+                "It may grow by " (bytes(grows)) ". When the disk is full, no events are accepted: free space, or lower "
+                code { "retention.max_bytes" } "."
+            }
+        }
+    })
 }
 
 fn health(log: &Value) -> Markup {

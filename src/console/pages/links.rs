@@ -13,7 +13,7 @@ use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 
 /// The lifetimes of links, in seconds, with words for people.
-const TIMES: [(&str, &str); 3] = [("60", "One minute"), ("600", "Ten minutes"), ("3600", "One hour")];
+const TIMES: [(&str, &str); 3] = [("3600", "One hour"), ("600", "Ten minutes"), ("60", "One minute")];
 
 /// `accounts/{A}/links`
 pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Result<View, Problem> {
@@ -24,16 +24,21 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
     let start = session.query("start_key");
     let response = session.page(&["v2", "accounts", account, "console_links"], &[]).await?;
     let path = format!("/console/accounts/{account}/links");
+    let named = account_of(session, account).await?;
+    let name = named.1.clone();
     Ok(View {
         title: "Links to the console".into(),
         here: "links",
-        account: Some(account_of(session, account).await?),
+        account: Some(named),
         trail: Vec::new(),
         live: None,
         body: html! {
             (above)
             @if response.rows().is_empty() {
                 (parts::empty("No link is in use. A link opens the console for this account without a password, once.", &html! {}))
+                @if account == session.account && session.is_master {
+                    p.hint { "This is the account of the installation. For a customer, open the customer's account under Accounts, then Links." }
+                }
             } @else {
                 div.scroll { table.rows {
                     thead { tr { th { "Id" } th { "May" } th { "State" } th { "Ends" } th { span.unseen { "Actions" } } } }
@@ -55,7 +60,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
             }
             (parts::pager(&path, &[], &response, start.is_empty()))
             form.card.narrow method="post" action=(path) {
-                h2 { "New link" }
+                h2 { "New link for " (name) }
                 (parts::token(session))
                 fieldset {
                     legend { "Who opens it may" }
@@ -65,6 +70,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
                 div.field { label for="expires" { "It can be opened for" } select #expires name="expires" {
                     @for (value, label) in TIMES { option value=(value) { (label) } }
                 } }
+                p.hint { "Who may look sees this account alone; who may change sees the accounts below it, too. Both end with the session, or when you revoke the link." }
                 div.actions { button.main { "Make the link" } }
                 p.hint { "To send people from a portal of yours, let the portal make links itself: POST …/console_links." }
             }

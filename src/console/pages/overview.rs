@@ -38,7 +38,7 @@ pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Prob
             section #attention { (attention(session, all, &list)) }
             section #rates { (rates(all, &list)) }
             section #states { (states(all, &list)) }
-            @if session.is_master { section #installation { (installation(all, session.now_us())) } }
+            @if session.is_master { section #installation { (installation(all, account, session.now_us())) } }
         },
     })
 }
@@ -138,7 +138,7 @@ fn states(all: &Value, list: &str) -> Markup {
     }
 }
 
-fn installation(all: &Value, now_us: u64) -> Markup {
+fn installation(all: &Value, account: &str, now_us: u64) -> Markup {
     let null = Value::Null;
     let broker = all.get("broker").unwrap_or(&null);
     let events = all.pointer("/logs/events").unwrap_or(&null);
@@ -150,9 +150,13 @@ fn installation(all: &Value, now_us: u64) -> Markup {
             @if zones.is_empty() { (figure("Broker", &connection(broker, now_us))) }
             @for zone in zones { (figure(&format!("Broker {}", text(zone, "name")), &connection(zone, now_us))) }
             @if let Some(waiting) = number(broker, "queue_waiting") { (figure("Waiting at the broker", &html! { (count(waiting)) })) }
-            (figure("Events log", &html! { (bytes(number(events, "bytes").unwrap_or(0))) @if flag(events, "full") { " no room" } }))
-            (figure("Disk free", &html! { @match number(disk, "free_bytes") { Some(free) => (bytes(free)), None => "–" } }))
-            (figure("Accounts", &html! { (count(number(all, "accounts").unwrap_or(0))) }))
+            a.figure href="/console/admin/log" { span.name { "Events log" } span.value {
+                (bytes(number(events, "bytes").unwrap_or(0))) @if flag(events, "full") { " no room" }
+            } }
+            a.figure href="/console/admin/log" { span.name { "Disk free" } span.value {
+                @match number(disk, "free_bytes") { Some(free) => (bytes(free)), None => "–" }
+            } }
+            a.figure href={ "/console/accounts/" (account) "/below" } { span.name { "Accounts" } span.value { (count(number(all, "accounts").unwrap_or(0))) } }
             (figure("Started", &moment(number(all, "started"), now_us)))
             (figure("Version", &html! { (text(all, "version")) }))
         }

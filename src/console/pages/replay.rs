@@ -140,7 +140,7 @@ fn result(
     html! {
         section.card #counted aria-live="polite" {
             p.sentence {
-                @if matched == 0 { "Nothing fits: nothing would be sent." } @else {
+                @if matched == 0 { "Nothing fits, so nothing would be sent. Choose another kind or a longer time below." } @else {
                     strong { (counted(matched, "delivery")) } " would be made. Nothing was sent yet."
                 }
             }
@@ -180,7 +180,9 @@ async fn page(
     sent: &Sent,
     above: &Markup,
 ) -> Result<View, Problem> {
-    let named = session.get(&["v2", "accounts", account, "webhooks", hook], &[]).await?;
+    let of_hook = ["v2", "accounts", account, "webhooks", hook];
+    let named = session.get(&of_hook, &[]).await?;
+    let queue = session.get(&[&of_hook[..], &["queue"]].concat(), &[]).await?;
     let hooks = format!("/console/accounts/{account}/hooks");
     let path = format!("{hooks}/{hook}");
     let which = if sent.text("only").is_empty() { "dead" } else { sent.text("only") };
@@ -192,6 +194,7 @@ async fn page(
         live: None,
         body: html! {
             (above)
+            @if let Some(text) = held_back(queue.data()) { p.notice { (text) } }
             form.narrow method="post" action={ (path) "/replay" } {
                 (parts::token(session))
                 fieldset.card {
@@ -223,6 +226,22 @@ async fn page(
     })
 }
 
+/// Why a replay of the hook would not begin at once, and what needs no replay.
+fn held_back(queue: &Value) -> Option<&'static str> {
+    Some(match text(queue, "state") {
+        "auto_disabled" => {
+            "Switchhook has disabled this hook, so a replay begins when the hook is enabled. What waits for it needs no replay: \
+             it gets that then by itself."
+        }
+        "disabled" => "This hook is disabled: a replay begins when it is enabled.",
+        "paused" => {
+            "This hook is paused: a replay begins when it is resumed. What waits for it needs no replay: it gets that then by itself."
+        }
+        "account_disabled" => "The account is disabled: a replay begins when the account is enabled.",
+        _ => return None,
+    })
+}
+
 /// The replays of a hook, with the possible actions for running ones.
 pub(super) async fn list(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "replay"];
@@ -232,7 +251,10 @@ pub(super) async fn list(shown: &HookPage<'_>) -> Result<Markup, Problem> {
         return Ok(parts::empty("No replay runs, and none ended lately.", &start));
     }
     Ok(html! {
-        section #replays { div.scroll { table.rows {
+        section #replays {
+            @let runs = response.rows().iter().any(|row| text(row, "state") == "running");
+            @if let Some(text) = held_back(&shown.queue).filter(|_| runs) { p.notice { (text) } }
+            div.scroll { table.rows {
             thead { tr { th { "State" } th { "What" } th { "Started" } th { "Progress" } th.num { "Dead again" } th { span.unseen { "Actions" } } } }
             tbody { @for row in response.rows() { (line(shown, row)) } }
         } } }
