@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
+use super::answers::Answers;
 use super::call::Call;
 use super::errors::ApiError;
 use super::event_filter::delivery_of;
@@ -14,7 +15,7 @@ use super::ports::{Answer, Queues, Signed};
 use super::reply::Reply;
 use crate::kazoo::ATTEMPT_FIELDS;
 use crate::model::{AccountId, AttemptQuery, AttemptRow, GREGORIAN_OFFSET_S, HookId, Offset};
-use crate::state::{Kind, owner};
+use crate::state::{Kind, State, owner};
 
 /// The fields of an event that contain its body.
 const BODY_FIELDS: [&str; 2] = ["body", "body_base64"];
@@ -40,7 +41,8 @@ pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, A
     };
     let most = list.most_examined().unwrap_or(usize::MAX);
     let queues = Arc::clone(&call.api.queues);
-    list.answer(Attempts { queues, query, looked_at: AtomicUsize::new(0), most }).await
+    let state = call.masks_secrets().then(|| call.api.state.clone());
+    list.answer(Attempts { queues, query, looked_at: AtomicUsize::new(0), most, state }).await
 }
 
 /// `GET …/webhooks/{H}/attempts/{D}`: one delivery with its event and all of its attempts, newest first. The id may
@@ -57,8 +59,11 @@ pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply,
     let mut delivery = found.rows.into_iter().next().ok_or_else(unknown)?;
     if let Some(Value::Array(attempts)) = delivery.get_mut("attempts") {
         attempts.reverse();
-        if !call.masks_secrets() {
-            for attempt in attempts {
+        let mut answers = Answers::of(&call.api.state);
+        for attempt in attempts {
+            if call.masks_secrets() {
+                answers.mask(attempt)?;
+            } else {
                 sign(call, hook, attempt);
             }
         }
@@ -94,6 +99,8 @@ struct Attempts {
     looked_at: AtomicUsize,
     /// The most attempts that one page examines, listed or not.
     most: usize,
+    /// The hooks whose secrets are masked in what was answered; `None`: the caller may see them.
+    state: Option<State>,
 }
 
 impl Source for Attempts {
@@ -104,8 +111,16 @@ impl Source for Attempts {
             let query = AttemptQuery { ascending, start, limit, ..self.query.clone() };
             let page = self.queues.attempts(query).await?;
             self.looked_at.fetch_add(page.looked_at, Ordering::Relaxed);
-            let item = |row: AttemptRow| (key(row.position), Item::from(Value::Object(row.document)));
-            Ok(Batch { items: page.rows.into_iter().map(item).collect(), next: page.next.map(key) })
+            let mut answers = self.state.as_ref().map(Answers::of);
+            let item = |row: AttemptRow| {
+                let mut document = Value::Object(row.document);
+                if let Some(answers) = &mut answers {
+                    answers.mask(&mut document)?;
+                }
+                Ok((key(row.position), Item::from(document)))
+            };
+            let items = page.rows.into_iter().map(item).collect::<Result<_, ApiError>>()?;
+            Ok(Batch { items, next: page.next.map(key) })
         })
     }
 

@@ -7,6 +7,7 @@ mod accounts;
 mod admin;
 mod admin_paths;
 mod answer;
+mod answers;
 mod api;
 mod api_keys;
 mod attempts;

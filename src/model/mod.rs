@@ -11,6 +11,7 @@ mod filter;
 mod hook;
 mod id;
 mod inbox;
+mod known_secrets;
 mod log_ids;
 mod mended;
 mod meter;
@@ -46,6 +47,7 @@ pub use id::{
     ReplayId,
 };
 pub use inbox::{INBOX_HOST, Received, inbox_status};
+pub use known_secrets::KnownSecrets;
 pub use log_ids::LogIds;
 pub use mended::Mended;
 pub use meter::{ByteMeter, ByteRate, Payer, TENANT_MULTIPLE};

@@ -1,5 +1,5 @@
 //! Masks secrets wherever the program shows a tenant's settings: to plain users, in the audit trail, and in errors of
-//! the API. No other code masks secrets.
+//! the API. Which values are secret is decided here alone; `known_secrets.rs` searches for them in what receivers answer.
 //!
 //! Invariant: passwords and query values in URIs, values of headers that are not known to be harmless, and fields
 //! named like a secret are never shown. Paths of URIs are shown, because they distinguish receivers.
@@ -9,19 +9,21 @@ use serde_json::{Map, Value};
 /// Stands for a secret.
 pub const MASK: &str = "***";
 
-/// A field whose name contains one of these words is secret.
-const SECRET_NAMES: [&str; 12] = [
+/// A field whose name contains one of these words, without what separates words, is secret.
+const SECRET_NAMES: [&str; 14] = [
     "secret",
     "password",
+    "passwd",
+    "passphrase",
     "hash",
     "token",
     "md5",
     "sha1",
     "salt",
-    "api_key",
+    "apikey",
     "credential",
-    "private_key",
-    "pvt_stamp",
+    "privatekey",
+    "pvtstamp",
     "authorization",
 ];
 /// Fields with headers, as an object or as one text.
@@ -70,18 +72,18 @@ pub fn masked(name: &str, value: &Value) -> Value {
     if is_secret(&lower) && !value.is_null() {
         return MASK.into();
     }
-    if let Some((_, header)) = lower.split_once('.').filter(|(field, _)| HEADERS.contains(field)) {
+    if let Some((_, header)) = lower.split_once('.').filter(|(field, _)| are_headers(field)) {
         return if is_harmless(header) { value.clone() } else { MASK.into() };
     }
     match value {
-        Value::Object(headers) if HEADERS.contains(&lower.as_str()) => {
+        Value::Object(headers) if are_headers(&lower) => {
             let shown = headers.iter().map(|(name, value)| {
                 (name.clone(), if is_harmless(name) { value.clone() } else { MASK.into() })
             });
             shown.collect::<Map<_, _>>().into()
         }
         // Headers in an invalid form.
-        other if HEADERS.contains(&lower.as_str()) && !other.is_null() => MASK.into(),
+        other if are_headers(&lower) && !other.is_null() => MASK.into(),
         Value::String(body) if lower == "req_body" => masked_body(body).into(),
         Value::Object(inner) => without_secrets(inner).into(),
         Value::Array(items) => items.iter().map(|item| masked("", item)).collect::<Vec<_>>().into(),
@@ -90,11 +92,19 @@ pub fn masked(name: &str, value: &Value) -> Value {
     }
 }
 
-fn is_secret(lower: &str) -> bool {
-    SECRET_NAMES.iter().any(|word| lower.contains(word))
+/// Whether the value of a field with this name, in lower case, is secret. `api-key` and `apiKey` are `api_key`.
+pub(super) fn is_secret(lower: &str) -> bool {
+    let joined: String = lower.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).collect();
+    SECRET_NAMES.iter().any(|word| joined.contains(word))
 }
 
-fn is_harmless(header: &str) -> bool {
+/// Whether a field with this name, in lower case, has headers.
+pub(super) fn are_headers(lower: &str) -> bool {
+    HEADERS.contains(&lower)
+}
+
+/// Whether a header grants no access.
+pub(super) fn is_harmless(header: &str) -> bool {
     HARMLESS_HEADERS.contains(&header.to_ascii_lowercase().as_str())
 }
 
@@ -136,11 +146,25 @@ fn masked_body(body: &str) -> String {
         let shown = masked("", &json);
         return if shown == json { body.to_owned() } else { shown.to_string() };
     }
-    let parts = body.split('&').map(|part| match part.split_once('=') {
-        Some((name, _)) if is_secret(&name.to_ascii_lowercase()) => format!("{name}={MASK}"),
-        _ => part.to_owned(),
-    });
-    parts.collect::<Vec<_>>().join("&")
+    body.split('&').map(masked_pair).collect::<Vec<_>>().join("&")
+}
+
+/// A field of a form, masked by its name and its value as in a document. `a[b]` names a field `b` in `a`.
+fn masked_pair(pair: &str) -> String {
+    let Some((name, value)) = url::form_urlencoded::parse(pair.as_bytes()).next() else {
+        return pair.to_owned();
+    };
+    let lower = name.to_ascii_lowercase();
+    let path: Vec<&str> = lower.split(['[', ']']).filter(|part| !part.is_empty()).collect();
+    let is_header =
+        path.windows(2).any(|pair| matches!(pair, [field, name] if are_headers(field) && !is_harmless(name)));
+    let shown = if is_header { MASK.into() } else { masked(&lower, &Value::from(&*value)) };
+    let shown = shown.as_str().unwrap_or(MASK);
+    if shown == value {
+        return pair.to_owned();
+    }
+    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+    format!("{name}={}", url::form_urlencoded::byte_serialize(shown.as_bytes()).collect::<String>())
 }
 
 /// Masks the values of a query. A part without a name may itself be the secret and is masked too.
@@ -201,6 +225,12 @@ mod tests {
         assert_eq!(masked("password", &Value::Null), Value::Null);
         for (body, shown) in [
             ("a=1&password=s3cret&b=2", "a=1&password=***&b=2"),
+            ("a[headers][x-key]=s3cret&a[headers][accept]=b", "a[headers][x-key]=***&a[headers][accept]=b"),
+            ("a=1&Pass%77ord=s3cret&api-key=s3cret&b", "a=1&Pass%77ord=***&api-key=***&b"),
+            (
+                "back=https%3A%2F%2Fme%3As3cret%40x.example%2F%3Fk%3Ds3cret&b=%3C+",
+                "back=https%3A%2F%2F***%40x.example%2F%3Fk%3D***&b=%3C+",
+            ),
             (r#"{"a": 1, "password": "s3cret"}"#, r#"{"a":1,"password":"***"}"#),
             (r#"{"a": 1}"#, r#"{"a": 1}"#),
         ] {

@@ -13,6 +13,7 @@ mod left;
 mod links;
 mod overview;
 mod pages;
+mod rights;
 mod session;
 mod status;
 mod verify;
