@@ -95,7 +95,7 @@ fn side(view: &View, session: &Session<'_>, theme: Theme) -> Markup {
                         (link("audit", of("audit"), "Audit"))
                     }
                 }
-                @if session.is_master {
+                @if session.is_operator {
                     p.group { "Installation" }
                     ul {
                         (link("all", "/console/admin/hooks".into(), "All hooks"))

@@ -56,7 +56,9 @@ impl Console {
     async fn page(&self, api: &Api, visit: &Visit, rest: &[&str]) -> Page {
         let is_change = visit.method == Method::POST;
         if !is_change && visit.method != Method::GET && visit.method != Method::HEAD {
-            return reply::plain(405, "method not allowed");
+            let mut refusal = reply::plain(405, "method not allowed");
+            refusal.headers.push(("allow", "GET, HEAD, POST".to_owned()));
+            return refusal;
         }
         if let ["assets", name] = rest {
             return assets::answer(name, visit);
@@ -82,8 +84,14 @@ impl Console {
             return log_in::send_there(visit);
         };
         let outcome = Box::pin(route::answer(&session, rest)).await;
-        let renewed = session.renewed(self.options.session_s);
-        reply::finish(outcome, visit, Some(&session)).with_session(renewed.as_deref(), visit)
+        // A browser may show stored pages again as long as the cookie stays the same.
+        let has_ended =
+            visit.method == Method::POST && rest == ["logout"] && matches!(outcome, Outcome::See(_));
+        let page = reply::finish(outcome, visit, Some(&session));
+        if has_ended {
+            return page.without_session(visit);
+        }
+        page.with_session(session.renewed(self.options.session_s).as_deref(), visit)
     }
 }
 

@@ -196,6 +196,7 @@ pub(super) fn plain(status: u16, text: &'static str) -> Page {
     let headers = [
         ("content-type", "text/plain; charset=utf-8"),
         ("cache-control", "no-store"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
         ("x-content-type-options", "nosniff"),
     ];
     let headers = headers.map(|(name, value)| (name, value.to_owned())).into();
@@ -225,7 +226,13 @@ pub(super) fn theme(visit: &Visit) -> Page {
 /// A path of the console in a form or an address; otherwise the first page.
 pub(super) fn own_path(text: &str) -> &str {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-    if text.starts_with("/console/") && is_plain && !text.contains("//") { text } else { "/console/" }
+    // As a browser reads it: dots, also encoded ones, can lead out of the console.
+    let is_within = || {
+        let read = url::Url::parse("http://console.invalid").and_then(|base| base.join(text));
+        read.is_ok_and(|read| read.path().starts_with("/console/"))
+    };
+    let is_own = text.starts_with("/console/") && is_plain && !text.contains("//") && is_within();
+    if is_own { text } else { "/console/" }
 }
 
 impl Page {
@@ -258,6 +265,9 @@ mod tests {
             ("//evil.example/console/", "/console/"),
             ("/console/\\evil", "/console/"),
             ("/console//evil.example", "/console/"),
+            ("/console/../v2/accounts", "/console/"),
+            ("/console/accounts/%2e%2E/.%2e/docs", "/console/"),
+            ("/console/accounts/../login", "/console/accounts/../login"),
             ("/console/x\r\nset-cookie: y", "/console/"),
             ("/v2/accounts", "/console/"),
         ] {

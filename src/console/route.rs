@@ -1,5 +1,6 @@
 //! Finds the page for a path, and the action for a form.
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use warp::http::Method;
 
 use super::log_in;
@@ -7,6 +8,10 @@ use super::pages::quarantine::Of;
 use super::pages::{self, Sent};
 use super::reply::{Outcome, Problem, View};
 use super::session::Session;
+
+/// What is encoded in a segment of a path.
+const IN_A_SEGMENT: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'/').add(b'?').add(b'#').add(b'%');
 
 type Rendered = Result<View, Problem>;
 type Done = Result<Outcome, Problem>;
@@ -36,9 +41,13 @@ fn elsewhere(session: &Session<'_>, rest: &[&str]) -> Option<String> {
         ["accounts", account, "events", "find"] => {
             let id: String =
                 url::form_urlencoded::byte_serialize(session.query("id").trim().as_bytes()).collect();
+            let account = utf8_percent_encode(account, IN_A_SEGMENT);
             Some(format!("/console/accounts/{account}/events/{id}"))
         }
-        ["accounts", account] => Some(format!("/console/accounts/{account}/hooks")),
+        // Not checked yet. Decoded slashes and dots would lead out of the console.
+        ["accounts", account] => {
+            Some(format!("/console/accounts/{}/hooks", utf8_percent_encode(account, IN_A_SEGMENT)))
+        }
         _ => None,
     }
 }
@@ -91,6 +100,10 @@ async fn of_account(session: &Session<'_>, account: &str, below: &[&str]) -> Ren
 }
 
 async fn act(session: &Session<'_>, rest: &[&str], sent: &Sent) -> Done {
+    // Of a form that the API would refuse, not even a count or a preview is made. A user may change their own document.
+    if !session.is_admin && !matches!(rest, ["logout"] | ["accounts", _, "users", _, "save"]) {
+        return Err(Problem::forbidden());
+    }
     match rest {
         ["logout"] => pages::log_out(session).await,
         ["admin", "log", "retention"] => pages::installation::retain(session).await,

@@ -25,8 +25,8 @@ pub(super) struct Session<'a> {
     pub(super) account: String,
     /// That account's name.
     pub(super) account_name: String,
-    /// Whether that account is the operator's.
-    pub(super) is_master: bool,
+    /// Whether the person is an operator: an admin of the operator's account.
+    pub(super) is_operator: bool,
     /// Whether the person may change the account.
     pub(super) is_admin: bool,
     /// The token of the forms on this page.
@@ -45,7 +45,7 @@ pub(super) async fn of<'a>(console: &'a Console, api: &'a Api, visit: &'a Visit)
         visit,
         account: caller.account.to_string(),
         account_name: String::new(),
-        is_master: false,
+        is_operator: false,
         is_admin: caller.role == Role::Admin,
         form,
         is_charged: AtomicBool::new(false),
@@ -54,7 +54,7 @@ pub(super) async fn of<'a>(console: &'a Console, api: &'a Api, visit: &'a Visit)
     // If a limit is used up, the page itself says so.
     let me = session.ask(Method::GET, &["v2", "token_auth"], &[], None).await;
     json::text(me.data(), "account_name").clone_into(&mut session.account_name);
-    session.is_master = json::flag(me.data(), "is_master_account");
+    session.is_operator = session.is_admin && json::flag(me.data(), "is_master_account");
     Some(session)
 }
 

@@ -139,7 +139,11 @@ fn one_page(session: &Session<'_>, account: &str, response: &ApiResponse, above:
         title: text(data, "name").to_owned(),
         here: "accounts",
         account: Some((account.to_owned(), text(data, "name").to_owned())),
-        trail: vec![("Accounts".into(), format!("/console/accounts/{}/below", session.account))],
+        trail: if session.is_admin {
+            vec![("Accounts".into(), format!("/console/accounts/{}/below", session.account))]
+        } else {
+            Vec::new()
+        },
         live: None,
         body: html! {
             (above)
@@ -151,7 +155,7 @@ fn one_page(session: &Session<'_>, account: &str, response: &ApiResponse, above:
                 }
                 div.actions {
                     a.button href={ (path) "/hooks" } { "Hooks" }
-                    a.button href={ (path) "/below" } { "Accounts below" }
+                    @if session.is_admin { a.button href={ (path) "/below" } { "Accounts below" } }
                     @if !is_own {
                         (parts::button(session, &format!("{path}/account/{}", if is_enabled { "disable" } else { "enable" }),
                             if is_enabled { "Disable the account" } else { "Enable the account" }, if is_enabled { "danger" } else { "main" }))
@@ -159,17 +163,23 @@ fn one_page(session: &Session<'_>, account: &str, response: &ApiResponse, above:
                 }
                 @if !is_own { p.hint { "While an account is disabled, nobody logs in to it and nothing is delivered. What its hooks miss is kept." } }
             }
-            form.card.narrow method="post" action={ (path) "/account/rename" } {
-                h2 { "Name and realm" }
-                (parts::token(session))
-                (parts::input("name", "Name", text(data, "name"), ""))
-                (parts::input("realm", "Realm", text(data, "realm"), ""))
-                div.actions { button { "Save" } }
-            }
+            @if session.is_admin { (renaming(session, &path, data)) }
             @if !is_own {
                 (parts::deletion(session, &format!("{path}/account/delete"), "Delete this account", "Yes, delete it with its hooks, users and keys."))
             }
         },
+    }
+}
+
+fn renaming(session: &Session<'_>, path: &str, account: &Value) -> Markup {
+    html! {
+        form.card.narrow method="post" action={ (path) "/account/rename" } {
+            h2 { "Name and realm" }
+            (parts::token(session))
+            (parts::input("name", "Name", text(account, "name"), ""))
+            (parts::input("realm", "Realm", text(account, "realm"), ""))
+            div.actions { button { "Save" } }
+        }
     }
 }
 

@@ -15,14 +15,14 @@ use crate::console::session::Session;
 /// `/console/`
 pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Problem> {
     let account = session.account.as_str();
-    let path: &[&str] = match (session.is_master, session.is_admin) {
-        (true, true) => &["admin", "overview"],
+    let path: &[&str] = match (session.is_operator, session.is_admin) {
+        (true, _) => &["admin", "overview"],
         (_, true) => &["v2", "accounts", account, "descendants", "webhooks", "overview"],
         _ => &["v2", "accounts", account, "webhooks", "overview"],
     };
     let response = session.get(path, &[]).await?;
     let all = response.data();
-    let list = if session.is_master {
+    let list = if session.is_operator {
         "/console/admin/hooks?".to_owned()
     } else {
         format!("/console/accounts/{account}/hooks?{}", if session.is_admin { "below=true&" } else { "" })
@@ -38,15 +38,15 @@ pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Prob
             section #attention { (attention(session, all, &list)) }
             section #rates { (rates(all, &list)) }
             section #states { (states(all, &list)) }
-            @if session.is_master { section #installation { (installation(all, account, session.now_us())) } }
+            @if session.is_operator { section #installation { (installation(all, account, session.now_us())) } }
         },
     })
 }
 
 /// The figures of each minute and the faults of the installation have no binding: the page also polls.
 fn live(session: &Session<'_>, all: &Value) -> Live {
-    let own = if session.is_master { "*" } else { session.account.as_str() };
-    let shown = items(all, "in_need_first").iter().filter(|_| !session.is_master);
+    let own = if session.is_operator { "*" } else { session.account.as_str() };
+    let shown = items(all, "in_need_first").iter().filter(|_| !session.is_operator);
     let watch = shown.map(hooks::watched).chain([format!("{own}/webhook.queue.*")]);
     Live { every_ms: 2000, ..Live::watching(watch) }
 }

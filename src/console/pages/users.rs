@@ -53,7 +53,7 @@ async fn page(session: &Session<'_>, account: &str, sent: &Sent, above: &Markup)
             form.card.narrow method="post" action=(path) autocomplete="off" {
                 h2 { "New user" }
                 (parts::token(session))
-                (fields(&|name| sent.text(name).to_owned(), true))
+                (fields(&|name| sent.text(name).to_owned(), true, true))
                 div.actions { button.main { "Make the user" } }
             }
         },
@@ -64,7 +64,7 @@ fn may(user: &Value) -> &'static str {
     if text(user, "priv_level") == "admin" { "change everything of the account" } else { "look" }
 }
 
-fn fields(value: &dyn Fn(&str) -> String, is_new: bool) -> Markup {
+fn fields(value: &dyn Fn(&str) -> String, is_new: bool, decides: bool) -> Markup {
     let role = value("priv_level");
     let hint = if is_new {
         "At least 8 characters."
@@ -78,11 +78,13 @@ fn fields(value: &dyn Fn(&str) -> String, is_new: bool) -> Markup {
         div.field { label for="password" { "Password" }
             input #password type="password" name="password" autocomplete="new-password" maxlength="256" aria-describedby="password-hint";
             p.hint #password-hint { (hint) } }
-        div.field { label for="priv_level" { "May" }
-            select #priv_level name="priv_level" {
-                option value="user" selected[role != "admin"] { "Look at hooks and attempts" }
-                option value="admin" selected[role == "admin"] { "Change everything of the account and those below" }
-            } }
+        @if decides {
+            div.field { label for="priv_level" { "May" }
+                select #priv_level name="priv_level" {
+                    option value="user" selected[role != "admin"] { "Look at hooks and attempts" }
+                    option value="admin" selected[role == "admin"] { "Change everything of the account and those below" }
+                } }
+        } @else { input type="hidden" name="priv_level" value=(role); }
     }
 }
 
@@ -125,21 +127,25 @@ async fn one_page(session: &Session<'_>, account: &str, id: &str, above: &Markup
         title: text(user, "username").to_owned(),
         here: "users",
         account: Some(account_of(session, account).await?),
-        trail: vec![("Users".into(), users)],
+        trail: if session.is_admin { vec![("Users".into(), users)] } else { Vec::new() },
         live: None,
         body: html! {
             (above)
             section.card {
                 p { (parts::switched(is_enabled)) " May " (may(user)) "." }
-                div.actions { (parts::button(session, &format!("{path}/{action}"), label, "")) }
+                @if session.is_admin {
+                    div.actions { (parts::button(session, &format!("{path}/{action}"), label, "")) }
+                }
             }
             form.card.narrow method="post" action={ (path) "/save" } autocomplete="off" {
                 h2 { "Change" }
                 (parts::token(session))
-                (fields(&|name| text(user, name).to_owned(), false))
+                (fields(&|name| text(user, name).to_owned(), false, session.is_admin))
                 div.actions { button { "Save" } }
             }
-            (parts::deletion(session, &format!("{path}/delete"), "Delete this user", "Yes, delete the user. Their sessions end."))
+            @if session.is_admin {
+                (parts::deletion(session, &format!("{path}/delete"), "Delete this user", "Yes, delete the user. Their sessions end."))
+            }
         },
     })
 }

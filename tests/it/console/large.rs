@@ -52,7 +52,8 @@ async fn a_redirect_names_a_path_of_this_origin_whatever_the_address_contains() 
     let browser = Browser::operator(app.address()).await;
     for (asked, location) in [
         ("%0d%0aset-cookie:%20a=b", "/console/accounts/%0D%0Aset-cookie:%20a=b/hooks"),
-        ("%2f%2fevil.example", "/console/accounts///evil.example/hooks"),
+        ("%2f%2fevil.example", "/console/accounts/%2F%2Fevil.example/hooks"),
+        ("..%2f..%2f..%2fdocs%3fx%23y", "/console/accounts/..%2F..%2F..%2Fdocs%3Fx%23y/hooks"),
         ("%5c%5cevil.example", "/console/accounts/%5C%5Cevil.example/hooks"),
         ("%c3%bc%22", "/console/accounts/%C3%BC%22/hooks"),
     ] {

@@ -77,3 +77,66 @@ async fn a_plain_user_sees_no_secret_that_a_receiver_repeats() {
     }
     app.stop().await;
 }
+
+#[tokio::test]
+async fn no_form_that_would_be_refused_is_shown_or_counted() {
+    let app = TestApp::start().await;
+    let tenant = app.api.tenant("acme").await;
+    let hook = tenant.hook(json!({"name": "theirs", "uri": "http://127.0.0.1:9/"})).await;
+    let browser = browser_of(&app, &app.user_of(&tenant, "paul").await);
+    let account = format!("/console/accounts/{}", tenant.account);
+    let marked = format!("{}/{hook}", tenant.account);
+    for (path, fields) in [
+        (format!("{account}/hooks/new"), vec![("do", "preview"), ("hook", "all")]),
+        (format!("{account}/hooks/{hook}/edit"), vec![("do", "preview")]),
+        (format!("{account}/hooks/{hook}/replay"), vec![("only", "all")]),
+        (format!("{account}/bulk"), vec![("action", "pause"), ("hook", marked.as_str())]),
+        (format!("{account}/bulk"), vec![("action", "pause"), ("which", "all")]),
+        (format!("{account}/bulk"), vec![("action", "pause"), ("hook", marked.as_str()), ("do", "apply")]),
+    ] {
+        let got = browser.submit("/console/", &path, &fields).await;
+        assert_eq!(got.status, 403, "{path} {fields:?}");
+        assert!(!got.says("theirs"), "{path} {fields:?}");
+    }
+    let page = browser.get(&format!("{account}/account")).await;
+    assert!(page.status == 200 && !page.says("Name and realm") && !page.says("/below"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_plain_user_changes_their_password_and_not_their_rights() {
+    let app = TestApp::start().await;
+    let tenant = app.api.tenant("acme").await;
+    let user = app.user_of(&tenant, "paul").await;
+    let users = tenant.own("GET", "/users", None).await;
+    let id = users.data()[0]["id"].as_str().unwrap().to_owned();
+    let browser = browser_of(&app, &user);
+    let page = format!("/console/accounts/{}/users/{id}", tenant.account);
+    let shown = browser.get(&page).await;
+    assert!(shown.status == 200 && !shown.says("Delete this user") && !shown.says("Disable</button>"));
+    assert!(!shown.says("<select"), "the rights are not theirs to choose");
+    let names = [("username", "paul"), ("first_name", "P"), ("last_name", "Q")];
+    let with = |more: [(&'static str, &'static str); 2]| [&names[..], &more].concat();
+    let save = format!("{page}/save");
+    let risen = browser.submit(&page, &save, &with([("priv_level", "admin"), ("password", "")])).await;
+    assert_eq!(risen.status, 403);
+    let saved =
+        browser.submit(&page, &save, &with([("priv_level", "user"), ("password", "another horse")])).await;
+    assert_eq!(saved.status, 303);
+    assert_eq!(browser.get("/console/").await.status, 303, "a new password ends the sessions");
+    let fields = [("account", "acme"), ("username", "paul"), ("password", "another horse")];
+    assert_eq!(Browser::new(app.address()).log_in(&fields).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_plain_user_of_the_operators_account_is_led_to_no_page_of_operators() {
+    let app = TestApp::start().await;
+    app.api.hook(json!({"name": "of the operator", "uri": "http://127.0.0.1:9/"})).await;
+    let browser = browser_of(&app, &app.user_of(&app.api, "paul").await);
+    for path in ["/console/".to_owned(), format!("/console/accounts/{}/hooks", app.api.account)] {
+        let page = browser.get(&path).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert!(!page.says("/console/admin/") && !page.says("Installation"), "{path}: {}", page.text);
+        assert!(!page.says("data-watch=\"*/"), "nobody but an operator watches all accounts");
+    }
+    assert!(Browser::operator(app.address()).await.get("/console/").await.says("/console/admin/config"));
+}

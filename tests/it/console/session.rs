@@ -54,6 +54,12 @@ async fn scripts_and_other_sites_cannot_use_the_session() {
         assert!(policy.contains(part), "{part} in {policy}");
     }
     assert!(!policy.contains("unsafe"));
+    for (verb, path, status) in [("GET", "/console/assets/none", 404), ("PUT", "/console/", 405)] {
+        let short = browser.send(verb, path, None, &[]).await;
+        assert_eq!(short.status, status, "{verb} {path}");
+        assert!(short.headers["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+        assert_eq!(short.headers.get("allow").is_some(), status == 405);
+    }
     assert!(!page.says("<style") && !page.says(" style=") && !page.says(" onclick"), "nothing inline");
     assert_eq!(page.headers["cache-control"], "no-store");
     let https = [("origin", "https://console.example"), ("sec-fetch-site", "same-origin")];
@@ -111,6 +117,11 @@ async fn logging_out_revokes_the_token() {
     let browser = Browser::operator(app.address()).await;
     let got = browser.submit("/console/", "/console/logout", &[]).await;
     assert_eq!((got.status, got.location.as_str()), (303, "/console/login"));
+    // A browser may show a stored page again as long as its cookie is the same.
+    assert!(
+        got.set_cookie.starts_with("switchhook_console=; ") && got.set_cookie.contains("Max-Age=0"),
+        "{got:?}"
+    );
     assert_eq!(browser.get("/console/").await.status, 303, "the same cookie lets nobody in any more");
 }
 
