@@ -49,6 +49,9 @@ pub enum LinkError {
     /// The code is unknown, was used, or has expired.
     #[error("code is not valid")]
     Unknown,
+    /// The account is disabled. The link stays good.
+    #[error("account is disabled")]
+    Disabled,
     /// A session that a link has opened cannot create links.
     #[error("a link cannot make links")]
     ByLink,
@@ -134,6 +137,9 @@ impl Auth {
         // One error for unknown, used and expired codes, so that a guess reveals nothing.
         if !is_known || !is_fresh || self.role_by_link(id, account)?.is_none() {
             return Err(LinkError::Unknown);
+        }
+        if self.state.account(account).is_some_and(|account| !account.enabled) {
+            return Err(LinkError::Disabled);
         }
         let user = doc.get("user_id").and_then(Value::as_str).map(str::to_owned);
         let expect = Expect::Rev(text(&doc, "_rev"));

@@ -47,6 +47,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether a console link has opened the session.
+    #[must_use]
+    pub fn is_by_link(&self) -> bool {
+        matches!(self.standing.origin, Origin::Link { .. })
+    }
+
     /// What the token's rights depend on, for checking them again later.
     #[must_use]
     pub fn standing(&self) -> &TokenBasis {

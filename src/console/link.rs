@@ -35,6 +35,7 @@ pub(super) async fn answer(api: &Api, visit: &Visit, code: &str) -> Page {
         return page;
     }
     let (status, text) = match response.status {
+        423 => (423, "The account is disabled. Somebody of an account above it can enable it."),
         429 => (429, "Too many links were tried from your address. Wait a minute, then open a new link."),
         _ => (
             404,

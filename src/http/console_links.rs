@@ -100,6 +100,7 @@ fn refused(error: &LinkError) -> ApiError {
     match error {
         LinkError::Unknown => ApiError::invalid_credentials(),
         LinkError::ByLink => ApiError::forbidden(),
+        LinkError::Disabled => ApiError::account_disabled(),
         LinkError::TooMany => ApiError::too_many(),
         LinkError::NoUser => {
             ApiError::field("user_id", "error", &json!({"message": "no user of the account has that id"}))

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use switchhook::model::Clock;
 
+use super::browser::Browser;
 use crate::support::app::{Answer, Api, TestApp};
 
 async fn link(api: &Api, account: &str, data: Value) -> Value {
@@ -147,5 +148,49 @@ async fn a_link_gives_no_more_rights_than_its_scope_and_ends_with_those_of_its_c
     assert_eq!((sees(&guest).await, sees(&admin).await), (401, 401));
     let below = tenant.below(below);
     assert_eq!(sees(&opened(&app, &below, &of_below["code"]).await).await, 200);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_link_of_a_disabled_account_is_not_used_up() {
+    let mut app = TestApp::start().await;
+    let tenant = app.api.tenant("tenant").await;
+    let made = link(&app.api, &tenant.account, json!({})).await;
+    let path = format!("/v2/accounts/{}", tenant.account);
+    let set = async |enabled: bool| {
+        let data = json!({"data": {"enabled": enabled}});
+        assert_eq!(app.api.call("PATCH", &path, Some(data)).await.status, 200);
+    };
+    set(false).await;
+    assert_eq!(redeem(&app, &made["code"]).await.status, 423);
+    let browser = Browser::new(app.address());
+    let page = browser.post(made["path"].as_str().unwrap(), &[]).await;
+    assert!(page.status == 423 && page.set_cookie.is_empty() && page.says("disabled"), "{page:?}");
+    let wrong = format!("{}{}", made["id"].as_str().unwrap(), "0".repeat(64));
+    assert_eq!(redeem(&app, &json!(wrong)).await.status, 401, "a guess learns nothing about the account");
+    set(true).await;
+    assert_eq!(sees(&opened(&app, &tenant, &made["code"]).await).await, 200);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn who_came_by_a_plain_link_leaves_nothing_behind() {
+    let mut app = TestApp::start().await;
+    let tenant = app.api.tenant("tenant").await;
+    let user = app.user_of(&tenant, "paul").await;
+    let users = tenant.own("GET", "/users", None).await;
+    let id = users.data()[0]["id"].clone();
+    let made = link(&tenant, &tenant.account, json!({"user_id": id})).await;
+    let guest = opened(&app, &tenant, &made["code"]).await;
+    let path = format!("/users/{}", id.as_str().unwrap());
+    assert_eq!(guest.own("GET", &path, None).await.status, 200);
+    // With a password of their own they could come back when the link has ended.
+    for verb in ["PATCH", "POST"] {
+        let data =
+            json!({"username": "paul", "password": "another horse", "first_name": "A", "last_name": "B"});
+        assert_eq!(guest.own(verb, &path, Some(json!({"data": data}))).await.status, 403, "{verb}");
+    }
+    let data = json!({"data": {"email": "paul@example.com"}});
+    assert_eq!(user.own("PATCH", &path, Some(data)).await.status, 200, "the user themselves may");
     app.stop().await;
 }
