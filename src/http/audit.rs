@@ -40,6 +40,12 @@ async fn answer(call: &Call<'_>, account: Option<AccountId>) -> Result<Reply, Ap
     List::of(call)?.answer(Trail { state: call.api.state.clone(), query, own }).await
 }
 
+/// The private fields with the account of an author, and those with details of the author.
+const AUTHORS: [(&str, &[&str]); 2] = [
+    ("pvt_auth_account_id", &["pvt_request_id"]),
+    ("pvt_maker_account", &["pvt_maker_kind", "pvt_maker_id", "pvt_stamp_of_maker", "pvt_maker_identity"]),
+];
+
 /// The audit trail, ordered by position.
 struct Trail {
     state: State,
@@ -58,7 +64,23 @@ impl Trail {
                 by.retain(|field, _| matches!(field.as_str(), "kind" | "account_id"));
             }
         }
+        for field in ["before", "after"] {
+            if let Some(Value::Object(document)) = row.get_mut(field) {
+                self.hide_author(document);
+            }
+        }
         row.into()
+    }
+
+    /// Hides the same details of the last author of a document, and of the creator of a link.
+    fn hide_author(&self, document: &mut Map<String, Value>) {
+        for (account, details) in AUTHORS {
+            let author: Option<AccountId> =
+                document.get(account).and_then(Value::as_str).and_then(|id| id.parse().ok());
+            if author.is_some_and(|author| !self.state.is_ancestor_or_self(self.own, author)) {
+                document.retain(|field, _| !details.contains(&field.as_str()));
+            }
+        }
     }
 }
 

@@ -140,3 +140,37 @@ async fn a_plain_user_of_the_operators_account_is_led_to_no_page_of_operators() 
     }
     assert!(Browser::operator(app.address()).await.get("/console/").await.says("/console/admin/config"));
 }
+
+#[tokio::test]
+async fn the_audit_page_of_a_tenant_names_only_the_account_of_somebody_above() {
+    let app = TestApp::start().await;
+    let reseller = app.api.tenant("reseller").await;
+    let account = reseller.account_below(&reseller.account, "customer").await;
+    let customer = reseller.below(account.clone());
+    let owner = app.user_of(&reseller, "owner").await;
+    let users = reseller.own("GET", "/users", None).await;
+    let id = users.data()[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        reseller
+            .own("PATCH", &format!("/users/{id}"), Some(json!({"data": {"priv_level": "admin"}})))
+            .await
+            .status,
+        200
+    );
+    let path = format!("/v2/accounts/{account}/console_links");
+    let made = owner.call("POST", &path, Some(json!({"data": {"role": "admin"}}))).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let mut theirs = Browser::new(app.address());
+    let opened = theirs.post(made.data()["path"].as_str().unwrap(), &[]).await;
+    opened.set_cookie.split(';').next().unwrap().clone_into(&mut theirs.cookie);
+    let page = format!("/console/accounts/{account}/audit");
+    let (seen, by_reseller) = (theirs.get(&page).await, browser_of(&app, &owner).get(&page).await);
+    for shown in [&seen, &by_reseller] {
+        assert!(shown.status == 200 && shown.says("pvt_maker_account"), "{}", shown.text);
+    }
+    assert!(by_reseller.says(&id) && by_reseller.says("pvt_maker_identity"));
+    for hidden in [&id, "pvt_maker_id", "pvt_maker_kind", "pvt_request_id"] {
+        assert!(!seen.says(hidden), "{hidden}: {}", seen.text);
+    }
+    assert_eq!(customer.own("GET", "/webhooks", None).await.status, 200);
+}
