@@ -64,6 +64,10 @@ pub(in crate::console) async fn save(
     let values = Value::Object(document.clone());
     let mut editor = Editor { session, account, hook, values, faults: Vec::new(), preview: None };
     if sent.text("do") == "preview" {
+        if let Some(hook) = hook {
+            // Without the hook there is nothing to edit. Nothing else here asks for it.
+            session.get(&["v2", "accounts", account, "webhooks", hook], &[]).await?;
+        }
         editor.preview = Some(preview(&document));
         return Ok(Outcome::View(page(&editor).await?));
     }

@@ -98,6 +98,11 @@ async fn no_form_that_would_be_refused_is_shown_or_counted() {
         assert_eq!(got.status, 403, "{path} {fields:?}");
         assert!(!got.says("theirs"), "{path} {fields:?}");
     }
+    // Nor is there a form of a hook that is not theirs, even if nothing of the hook is on it.
+    let other = app.api.tenant("other").await;
+    let edit = format!("/console/accounts/{}/hooks/{hook}/edit", other.account);
+    let got = browser_of(&app, &other).submit("/console/", &edit, &[("do", "preview")]).await;
+    assert_eq!(got.status, 404);
     let page = browser.get(&format!("{account}/account")).await;
     assert!(page.status == 200 && !page.says("Name and realm") && !page.says("/below"), "{}", page.text);
 }
