@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
+use serde_json::{Map, Value};
+
 use super::attempts::result_of;
 use super::reader::HistoryReader;
 use crate::kazoo::{self, AttemptParts};
 use crate::log::{ReadError, Record};
-use crate::model::{AccountId, AttemptNews, AttemptNewsPage, DeliveryId, HookId, LedgerOffset, ReplayId};
+use crate::model::{
+    AccountId, AttemptNews, AttemptNewsPage, DeliveryId, Hook, HookId, KnownSecrets, LedgerOffset, ReplayId,
+    TransportError,
+};
 use crate::queues::{AttemptRecord, LedgerRecord, Outcome};
 
 const READ: usize = 512;
@@ -14,6 +19,9 @@ const READ_BYTES: usize = 1 << 20;
 
 /// Members of a row that may be large, or that a plain user may not see.
 const LEFT_OUT: [&str; 2] = ["resp_headers", "resp_body"];
+
+/// The member that explains why there was no answer.
+const FAULT: &str = "client_error_detail";
 
 /// Whether a hook is watched.
 pub(super) type Watched<'a> = &'a (dyn Fn(AccountId, HookId) -> bool + Send + Sync);
@@ -59,22 +67,17 @@ impl HistoryReader {
         watched(hook.account, hook.id).then(|| AttemptNews {
             account: hook.account,
             hook: hook.id,
-            document: self.brief(hook.id, &attempt, record.time_us),
+            document: self.brief(&hook, &attempt, record.time_us),
         })
     }
 
     /// The row of an attempt, from the ledger alone.
-    fn brief(
-        &self,
-        hook_id: HookId,
-        attempt: &AttemptRecord,
-        ended_us: u64,
-    ) -> serde_json::Map<String, serde_json::Value> {
+    fn brief(&self, hook: &Hook, attempt: &AttemptRecord, ended_us: u64) -> Map<String, Value> {
         let event = self.logs.state.settings().log_ids.event_id(attempt.offset);
-        let delivery_id = DeliveryId { event, hook: hook_id }.to_string();
+        let delivery_id = DeliveryId { event, hook: hook.id }.to_string();
         // Without the event, or each watched attempt would cost a read of the events log.
         let mut row = kazoo::attempt_row(&AttemptParts {
-            hook_id,
+            hook_id: hook.id,
             hook: None,
             event: None,
             event_id: &event.to_string(),
@@ -90,6 +93,12 @@ impl HistoryReader {
             ended_us,
         });
         row.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
+        // Only this fault quotes the receiver, who may repeat what it was sent.
+        if row.get("client_error").is_some_and(|error| error == TransportError::NotHttp.text())
+            && let Some(Value::String(fault)) = row.get_mut(FAULT)
+        {
+            *fault = KnownSecrets::of_hook(hook).masked_in_fault(fault);
+        }
         row
     }
 }

@@ -12,7 +12,9 @@ use crate::model::KnownSecrets;
 use crate::state::{Kind, State};
 
 /// The fields of an attempt that contain what the receiver sent.
-const ANSWERED: [&str; 3] = ["resp_headers", "resp_body", "client_error_detail"];
+const ANSWERED: [&str; 3] = ["resp_headers", "resp_body", FAULT];
+/// The one that only quotes it.
+const FAULT: &str = "client_error_detail";
 
 /// The secrets of the hooks whose attempts are shown.
 pub(super) struct Answers<'a> {
@@ -36,11 +38,13 @@ impl<'a> Answers<'a> {
             let document = self.state.get(Kind::Hook, &hook)?.unwrap_or_default();
             self.known.insert(hook.clone(), KnownSecrets::of(&document));
         }
-        let known = self.known.get(&hook);
-        for field in ANSWERED {
-            if let Some(answered) = attempt.get_mut(field) {
-                let masked = known.map_or_else(|| answered.clone(), |known| known.masked_in(answered));
-                *answered = sent.masked_in(&masked);
+        for known in self.known.get(&hook).into_iter().chain([&sent]) {
+            for field in ANSWERED {
+                match attempt.get_mut(field) {
+                    Some(Value::String(fault)) if field == FAULT => *fault = known.masked_in_fault(fault),
+                    Some(answered) => *answered = known.masked_in(answered),
+                    None => {}
+                }
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
+use super::Hook;
 use super::secrets::{MASK, are_headers, is_harmless, is_secret, masked_uri};
 
 /// The fewest characters of a secret, and of the beginning of one at the end of a text.
@@ -38,6 +39,23 @@ impl KnownSecrets {
         texts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         texts.dedup();
         Self { texts }
+    }
+
+    /// The secrets of a hook that its receiver gets.
+    #[must_use]
+    pub fn of_hook(hook: &Hook) -> Self {
+        let headers = hook.headers.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+        let mut document = hook.custom_data.clone().unwrap_or_default();
+        document.insert("uri".to_owned(), hook.uri.clone().into());
+        document.insert("headers".to_owned(), headers.collect::<Map<_, _>>().into());
+        Self::of(&document)
+    }
+
+    /// The explanation of a fault with every secret masked. It quotes the beginning of what was received, so that a
+    /// secret may be cut off before a quotation mark.
+    #[must_use]
+    pub fn masked_in_fault(&self, fault: &str) -> String {
+        fault.split('"').map(|part| self.masked_in_text(part)).collect::<Vec<_>>().join("\"")
     }
 
     /// The value with every secret in its texts masked.
@@ -199,5 +217,7 @@ mod tests {
         ] {
             assert_eq!(known.masked_in(&json!(text)), shown);
         }
+        let fault = known.masked_in_fault("answer is not HTTP: \"GET /?k=s3cret\" (invalid)");
+        assert_eq!(fault, "answer is not HTTP: \"GET /?k=***\" (invalid)");
     }
 }

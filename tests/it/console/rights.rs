@@ -1,13 +1,18 @@
 //! What people of limited rights see and may send: no secret that a receiver repeats, no form that would be refused,
 //! and nothing of accounts above.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::browser::Browser;
 use crate::support::app::{Api, TestApp, call_event};
 use crate::support::look::LONG;
 use crate::support::receiver::{Mood, Receiver, Request};
 use crate::support::wait::eventually;
+use crate::support::websocket::Client;
 
 /// A browser with the token of an API client.
 fn browser_of(app: &TestApp, api: &Api) -> Browser {
@@ -73,6 +78,47 @@ async fn a_plain_user_sees_no_secret_that_a_receiver_repeats() {
         let sought =
             user.own("GET", "/webhooks/attempts?filter_resp_headers.server=for%20s3cret-header", None).await;
         assert_eq!(sought.data(), &json!([]), "a filter sees no more");
+        assert_eq!(tenant.own("DELETE", &format!("/webhooks/{hook}"), None).await.status, 200);
+    }
+    app.stop().await;
+}
+
+/// A server that is none, and sends back what it gets.
+async fn parrot() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut buffer = [0; 4096];
+            let got = socket.read(&mut buffer).await.unwrap_or(0);
+            let _sent = socket.write_all(&buffer[..got]).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_plain_user_sees_no_secret_in_what_was_no_answer() {
+    let mut app = TestApp::with(&["disable.failure_count=0"]).await;
+    let tenant = app.api.tenant("acme").await;
+    let user = app.user_of(&tenant, "paul").await;
+    let address = parrot().await;
+    // The excerpt of the second one ends within the secret.
+    for key in ["s3cret-query", &format!("s3cret-{}", "x".repeat(100))] {
+        let hook = tenant.hook(json!({"uri": format!("http://{address}/?key={key}"), "retries": 1})).await;
+        let mut client = Client::connect(app.websocket(), user.token()).await;
+        client.subscribe(&tenant.account, "webhook.attempt.*", Value::Null).await;
+        tenant.publish(&[call_event("CHANNEL_CREATE", "call-1", 1)]).await;
+        let told = client.event().await;
+        let listed = attempts_when(&tenant, &hook, 1).await.remove(0);
+        assert!(listed["client_error_detail"].as_str().unwrap().contains("/?key=s3cret"), "{listed}");
+        let seen = attempts_when(&user, &hook, 1).await.remove(0);
+        for shown in [&told["data"], &seen] {
+            assert_eq!(shown["client_error"], "not_http", "{shown}");
+            let text = shown.to_string();
+            assert!(text.contains("/?key=***") && !text.contains("s3cret"), "{text}");
+        }
         assert_eq!(tenant.own("DELETE", &format!("/webhooks/{hook}"), None).await.status, 200);
     }
     app.stop().await;
