@@ -36,7 +36,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
             (above)
             @if response.rows().is_empty() {
                 (parts::empty("No link is in use. A link opens the console for this account without a password, once.", &html! {}))
-                @if account == session.account && session.is_master {
+                @if account == session.account && session.is_operator {
                     p.hint { "This is the account of the installation. For a customer, open the customer's account under Accounts, then Links." }
                 }
             } @else {
