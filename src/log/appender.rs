@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,13 +49,41 @@ impl AppendError {
 /// Resolves to the offsets of the batch once it is durable, or to a `RecvError` when the writer ended first.
 pub type Synced = oneshot::Receiver<Result<Range<u64>, AppendError>>;
 
+/// Appends whose order is kept when some of them are refused: once the disk had no room for one, the writer refuses those behind
+/// it too, even if there is room again, until the caller begins again. Clones are the same sequence.
+#[derive(Debug, Clone, Default)]
+pub struct Sequence(Arc<AtomicBool>);
+
+impl Sequence {
+    /// What follows may be appended again. All appends of the sequence must have been answered.
+    pub fn begin_again(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 /// A batch that waits for the writer.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) records: Vec<NewRecord>,
     /// Encoded size, headers included.
     pub(super) bytes: usize,
-    pub(super) done: oneshot::Sender<Result<Range<u64>, AppendError>>,
+    sequence: Sequence,
+    done: oneshot::Sender<Result<Range<u64>, AppendError>>,
+}
+
+impl Pending {
+    /// Whether a batch before this one in its sequence was refused.
+    pub(super) fn is_behind_refused(&self) -> bool {
+        self.sequence.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn answer(self, answer: Result<Range<u64>, AppendError>) {
+        if answer == Err(AppendError::Full) {
+            self.sequence.0.store(true, Ordering::Relaxed);
+        }
+        // The caller may have gone away; its records are durable all the same.
+        drop(self.done.send(answer));
+    }
 }
 
 /// A request other than an append.
@@ -95,8 +124,18 @@ impl Appender {
     }
 
     /// Queues the records and returns a receiver that resolves when they are durable, so that the caller can send the
-    /// next batch meanwhile. Batches of one caller keep their order. Waits while the writer's queue is full.
+    /// next batch meanwhile. Batches of one caller keep their order, except that one behind a refused batch may be appended. Waits
+    /// while the writer's queue is full.
     pub async fn submit(&self, records: Vec<NewRecord>) -> Result<Synced, AppendError> {
+        self.submit_in(&Sequence::default(), records).await
+    }
+
+    /// Like `submit`, but a batch behind a refused one of its sequence is refused too.
+    pub async fn submit_in(
+        &self,
+        sequence: &Sequence,
+        records: Vec<NewRecord>,
+    ) -> Result<Synced, AppendError> {
         // Checked here rather than by the writer, so that a request that is too large does not fail the batch that it
         // would share with others.
         let mut bytes = 0;
@@ -111,7 +150,7 @@ impl Appender {
             return Err(AppendError::TooLarge { bytes, max: MAX_REQUEST });
         }
         let (done, synced) = oneshot::channel();
-        self.send(Request::Append(Pending { records, bytes, done })).await?;
+        self.send(Request::Append(Pending { records, bytes, sequence: sequence.clone(), done })).await?;
         Ok(synced)
     }
 

@@ -43,7 +43,7 @@ mod writer;
 #[cfg(test)]
 mod log_tests;
 
-pub use appender::{AppendError, Appender, Synced};
+pub use appender::{AppendError, Appender, Sequence, Synced};
 pub use damage::{Damage, LogHealth, ReadError};
 pub use options::{LogOptions, NewRecord, Record};
 pub use reader::{Batch, LogStats, Reader, SegmentRange};

@@ -142,6 +142,7 @@ impl Writer {
         let mut control = None;
         while let Some(next) = request.take() {
             match next {
+                Request::Append(late) if late.is_behind_refused() => late.answer(Err(AppendError::Full)),
                 Request::Append(pending) => {
                     bytes += pending.bytes;
                     batch.push(pending);
@@ -182,8 +183,7 @@ impl Writer {
         for pending in batch {
             let answer = start.clone().map(|first| first..first + pending.records.len() as u64);
             start = start.map(|first| first + pending.records.len() as u64);
-            // The caller may have gone away; its records are durable all the same.
-            drop(pending.done.send(answer));
+            pending.answer(answer);
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use switchhook::log::{AppendError, LogOptions, RunError};
+use switchhook::log::{AppendError, LogOptions, RunError, Sequence};
 
 use crate::cut_disk::{CutDisk, Tear};
-use crate::open_log::{DIR, OpenLog, block_on};
+use crate::open_log::{DIR, OpenLog, block_on, new_record};
 
 fn options() -> LogOptions {
     LogOptions { segment_bytes: 500, max_bytes: Some(1800), ..LogOptions::default() }
@@ -172,4 +172,19 @@ fn a_full_or_freed_disk_is_noticed_without_appends() {
         block_on(log.appender.ping()).unwrap();
         assert_eq!(log.reader.health().full, full, "{free:?}");
     }
+}
+
+#[test]
+fn what_is_behind_a_refused_batch_of_its_sequence_is_refused_too() {
+    let disk = CutDisk::default();
+    let log = OpenLog::new(&disk, &options());
+    let sequence = Sequence::default();
+    disk.set_free(Some(0));
+    let submit = |number| block_on(log.appender.submit_in(&sequence, vec![new_record(number)])).unwrap();
+    assert_eq!(block_on(submit(0)), Ok(Err(AppendError::Full)));
+    disk.set_free(None);
+    assert_eq!(block_on(submit(1)), Ok(Err(AppendError::Full)), "it would overtake the refused one");
+    assert_eq!(log.append(1).unwrap(), 0..1, "another sequence goes on");
+    sequence.begin_again();
+    assert_eq!((block_on(submit(0)), block_on(submit(1))), (Ok(Ok(1..2)), Ok(Ok(2..3))));
 }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, HeldEvent, LedgerRecord, QueueImage};
 use super::tally::Tally;
-use crate::log::{AppendError, Appender, NewRecord};
+use crate::log::{AppendError, Appender, NewRecord, Sequence};
 use crate::model::{EventOffset, Moment, WallTime};
 use crate::queues::rules::partitions::Partitions;
 
@@ -55,6 +55,8 @@ pub(in crate::queues) struct Ledger {
     waiting: VecDeque<(Vec<NewRecord>, Answer)>,
     /// Batches that the log refused for lack of room, in order.
     refused: VecDeque<Vec<NewRecord>>,
+    /// Keeps them in order: a checkpoint must not follow what happened after it.
+    sequence: Sequence,
     /// When they are offered again.
     again: Moment,
     /// The records that all shards have pushed. They decide when a checkpoint is due, because a start reads the records of
@@ -101,6 +103,7 @@ impl Ledger {
             memory: BytesMut::with_capacity(MEMORY),
             waiting: VecDeque::new(),
             refused: VecDeque::new(),
+            sequence: Sequence::default(),
             again: Moment::default(),
             pushed,
             checkpoint_at,
@@ -196,12 +199,8 @@ impl Ledger {
 
     /// Hands the batch to the log when it is time. With `wait`, everything is on disk when this returns.
     pub(in crate::queues) async fn flush(&mut self, now: Moment, wait: bool) -> Result<(), LedgerError> {
-        // Refused batches are offered only when no other batch is waiting, so that all batches stay in order.
         if self.stalled && (wait || (self.waiting.is_empty() && now >= self.again)) {
-            self.again = now + AGAIN;
-            while let Some(batch) = self.refused.pop_front() {
-                self.submit(batch).await?;
-            }
+            self.offer_again(now).await?;
         }
         self.since = self.since.or(Some(now)).filter(|_| !self.batch.is_empty());
         let gathered = now.since(self.since.unwrap_or(now)) >= self.gathers();
@@ -213,45 +212,62 @@ impl Ledger {
         }
         // Batches are answered in order, so the first one without an answer ends the search.
         loop {
-            let must_wait = (wait || self.waiting.len() > MAX_WAITING) && !self.waiting.is_empty();
-            let Some((batch, mut answer)) = self.waiting.pop_front() else { return Ok(()) };
-            let result = if must_wait {
-                answer.await.unwrap_or(Err(AppendError::Closed))
+            let must_wait = wait || self.waiting.len() > MAX_WAITING;
+            let Some((_, answer)) = self.waiting.front_mut() else { return Ok(()) };
+            let answered = if must_wait {
+                answer.await
             } else {
                 match answer.try_recv() {
-                    Ok(result) => result,
-                    Err(oneshot::error::TryRecvError::Empty) => {
-                        self.waiting.push_front((batch, answer));
-                        return Ok(());
-                    }
-                    Err(oneshot::error::TryRecvError::Closed) => Err(AppendError::Closed),
+                    Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
+                    Err(oneshot::error::TryRecvError::Closed) => Ok(Err(AppendError::Closed)),
+                    Ok(result) => Ok(result),
                 }
             };
-            match result {
-                Ok(_) => self.stalled = !self.refused.is_empty(),
+            match answered.unwrap_or(Err(AppendError::Closed)) {
+                Ok(_) => {
+                    self.waiting.pop_front();
+                    self.stalled = !self.refused.is_empty();
+                }
                 // With `wait`, nobody offers the batch again later.
-                Err(AppendError::Full) if !wait => self.refuse(batch, now),
+                Err(AppendError::Full) if !wait => self.refuse(now),
                 Err(error) => return Err(LedgerError(error)),
             }
         }
     }
 
+    /// Offers refused batches again. Those that were handed over behind them are refused too, and follow them.
+    async fn offer_again(&mut self, now: Moment) -> Result<(), LedgerError> {
+        while let Some((_, answer)) = self.waiting.front_mut() {
+            match answer.await.unwrap_or(Err(AppendError::Closed)) {
+                Ok(_) => drop(self.waiting.pop_front()),
+                Err(AppendError::Full) => self.refuse(now),
+                Err(error) => return Err(LedgerError(error)),
+            }
+        }
+        self.again = now + AGAIN;
+        self.sequence.begin_again();
+        while let Some(batch) = self.refused.pop_front() {
+            self.submit(batch).await?;
+        }
+        Ok(())
+    }
+
     async fn submit(&mut self, batch: Vec<NewRecord>) -> Result<(), LedgerError> {
         self.busy = batch.len() >= FEW_RECORDS;
         // The batch is kept in case the log refuses it. The copy shares its payloads.
-        let answer = self.appender.submit(batch.clone()).await.map_err(LedgerError)?;
+        let answer = self.appender.submit_in(&self.sequence, batch.clone()).await.map_err(LedgerError)?;
         self.waiting.push_back((batch, answer));
         Ok(())
     }
 
-    /// The log has no room for a batch, which will be offered again.
-    fn refuse(&mut self, batch: Vec<NewRecord>, now: Moment) {
+    /// The log has no room for the first batch that waits. It will be offered again.
+    fn refuse(&mut self, now: Moment) {
         if !self.stalled {
             tracing::error!("disk is too full for the ledger; deliveries pause until there is room");
             self.stalled = true;
             self.again = now + AGAIN;
         }
-        self.refused.push_back(batch);
+        self.refused.extend(self.waiting.pop_front().map(|(batch, _)| batch));
     }
 
     /// The records that were pushed after a mark and are not known to be on disk yet.
