@@ -40,6 +40,9 @@ impl Crossbar {
             let bind = QueueBindOptions::default();
             channel.queue_bind(QUEUE.into(), exchange.into(), key.into(), bind, table).await.unwrap();
         }
+        // KAZOO declares it too. The program may not have done so when the first request is sent.
+        let (options, table) = (ExchangeDeclareOptions::default(), FieldTable::default());
+        channel.exchange_declare("sysconf".into(), ExchangeKind::Topic, options, table).await.unwrap();
         let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let heard = channel.basic_consume(QUEUE.into(), "".into(), options, FieldTable::default());
         Self { heard: heard.await.unwrap(), channel, _connection: connection }

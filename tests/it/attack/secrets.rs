@@ -15,7 +15,8 @@ use crate::support::wait::eventually;
 
 /// All files at and below `path` for which the group or others have a permission.
 fn wider(path: &Path) -> Vec<String> {
-    let meta = metadata(path).unwrap();
+    // The program works meanwhile and removes what it no longer needs.
+    let Ok(meta) = metadata(path) else { return Vec::new() };
     let mode = meta.permissions().mode() & 0o777;
     let mut found = Vec::new();
     if mode & 0o077 != 0 {
