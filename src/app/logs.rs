@@ -1,4 +1,4 @@
-//! Opens the logs. Here, and nowhere else, it is said which log has which offsets.
+//! Opens the logs, each with the type of its offsets.
 
 use std::path::Path;
 use std::sync::Arc;

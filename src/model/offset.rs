@@ -48,7 +48,7 @@ macro_rules! offsets {
             }
         }
 
-        /// The offset that comes so many later; at most [`Self::MAX`].
+        /// The offset that is this number of places later; at most [`Self::MAX`].
         impl Add<u64> for $name {
             type Output = Self;
 
@@ -57,7 +57,7 @@ macro_rules! offsets {
             }
         }
 
-        /// The offset that comes so many earlier; at least [`Self::FIRST`].
+        /// The offset that is this number of places earlier; at least [`Self::FIRST`].
         impl Sub<u64> for $name {
             type Output = Self;
 

@@ -1,23 +1,17 @@
 // What people do, in both themes: each page after an action, and each refusal, is checked by axe and fits a phone.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Program, Receiver, SECRET, browser, call, found, until, visitor } from './rig.mjs';
+import { SECRET, call, ended, found, started, until, visitor } from './rig.mjs';
 
 let chrome;
 let program;
 let receiver;
 
 before(async () => {
-  [chrome, program, receiver] = await Promise.all([
-    browser(), Program.start(['disable.probe_initial_ms=3600000', 'retention.max_bytes=1000000000000000']), Receiver.start(),
-  ]);
+  [chrome, program, receiver] = await started(['disable.probe_initial_ms=3600000', 'retention.max_bytes=1000000000000000']);
 });
 
-after(async () => {
-  await chrome?.close();
-  receiver?.stop();
-  await program?.stop();
-});
+after(() => ended(chrome, program, receiver));
 
 /** An account with its hooks; one has a dead delivery, one was disabled by its failures. */
 async function customer(theme) {

@@ -5,7 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { LONG, Program, ROOT, Receiver, SECRET, browser, call, found, until, visitor } from './rig.mjs';
+import { LONG, ROOT, SECRET, call, ended, found, started, until, visitor } from './rig.mjs';
 
 const run = promisify(execFile);
 const NASTY = `"><img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'`;
@@ -21,9 +21,7 @@ let fails;
 let kept;
 
 before(async () => {
-  [chrome, program, receiver] = await Promise.all([
-    browser(), Program.start(['disable.probe_initial_ms=3600000']), Receiver.start(),
-  ]);
+  [chrome, program, receiver] = await started(['disable.probe_initial_ms=3600000']);
   receiver.mood = (request) => (request.url.startsWith('/fails') ? 500 : 200);
   works = await program.hook({ name: 'Billing', uri: `${receiver.base}/works`, secret: SECRET });
   fails = await program.hook({ name: 'CRM', uri: `${receiver.base}/fails`, retry: { max_attempts: 20 } });
@@ -33,11 +31,7 @@ before(async () => {
   await until('the other has all', async () => (await program.queue(works)).waiting === 0);
 });
 
-after(async () => {
-  await chrome?.close();
-  receiver?.stop();
-  await program?.stop();
-});
+after(() => ended(chrome, program, receiver));
 
 const at = (path) => `${program.base}/console/${path}`;
 const hooks = (below = '') => at(`accounts/${program.account}/hooks${below}`);

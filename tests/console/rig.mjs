@@ -260,3 +260,13 @@ export async function visitor(chrome, program, { theme = 'light', key = MASTER_K
   }
   return page;
 }
+
+/** What the tests of a file share: a browser, a program with these settings, and a receiver. */
+export const started = (settings) => Promise.all([browser(), Program.start(settings), Receiver.start()]);
+
+/** Ends them, as far as they have started. */
+export async function ended(chrome, program, receiver) {
+  await chrome?.close();
+  receiver?.stop();
+  await program?.stop();
+}

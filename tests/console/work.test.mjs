@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
-import { Program, Receiver, SECRET, browser, call, until, visitor } from './rig.mjs';
+import { SECRET, call, ended, started, until, visitor } from './rig.mjs';
 
 const run = promisify(execFile);
 
@@ -12,16 +12,10 @@ let program;
 let receiver;
 
 before(async () => {
-  [chrome, program, receiver] = await Promise.all([
-    browser(), Program.start(['disable.probe_initial_ms=3600000']), Receiver.start(),
-  ]);
+  [chrome, program, receiver] = await started(['disable.probe_initial_ms=3600000']);
 });
 
-after(async () => {
-  await chrome?.close();
-  receiver?.stop();
-  await program?.stop();
-});
+after(() => ended(chrome, program, receiver));
 
 const at = (path) => `${program.base}/console/${path}`;
 

@@ -21,7 +21,8 @@ use crate::queues::rules::partitions::Partitions;
 
 /// The most batches that wait for their sync.
 const MAX_WAITING: usize = 64;
-/// How long the ledger's log gathers batches that find it idle. Lists of attempts read the log, and show them so much later.
+/// How long the ledger's log gathers batches that find it idle. Lists of attempts read the log, so they show attempts this much
+/// later.
 pub const LOG_GATHERS: Duration = Duration::from_millis(1);
 /// The most batches of few records that wait for their sync. With more, the disk is slow, and few records are gathered too.
 const MOST_AT_ONCE: usize = 16;
