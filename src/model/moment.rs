@@ -4,17 +4,19 @@
 //! [`WallTime`] is for records and for people.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A time by the steady clock: microseconds that begin with the time of day of the program's start and never go back.
 ///
 /// Arithmetic saturates. Moments of an earlier run are comparable only as far as the machine's clock was right in both.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
-#[serde(transparent)]
-pub struct Moment(u64);
+// The number is one more than the microseconds, so that it is never 0: an `Option<Moment>` then needs no more memory than a
+// moment. The queues hold hundreds of thousands of them while receivers are down.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(NonZeroU64);
 
 /// The time of day in microseconds since 1970. It goes back when the machine's clock is set back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
@@ -31,28 +33,40 @@ pub struct Now {
 }
 
 impl Moment {
-    /// Microseconds of the steady clock.
+    /// Microseconds of the steady clock. The largest number means the moment before it.
     #[must_use]
     pub const fn from_micros(us: u64) -> Self {
-        Self(us)
+        Self(NonZeroU64::MIN.saturating_add(us))
     }
 
     /// The microseconds, as records and the API store them.
     #[must_use]
     pub const fn micros(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// The time since an earlier moment; zero if that one is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+        Duration::from_micros(self.micros().saturating_sub(earlier.micros()))
     }
 
     /// The moment at which an earlier run of the program wrote a record at this time of day.
     #[must_use]
     pub fn recorded_at(wall: WallTime) -> Self {
-        Self(wall.0)
+        Self::from_micros(wall.0)
+    }
+}
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self::from_micros(0)
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.micros())
     }
 }
 
@@ -102,7 +116,7 @@ impl Sub<Duration> for Moment {
     type Output = Self;
 
     fn sub(self, length: Duration) -> Self {
-        Self(self.0.saturating_sub(micros(length)))
+        Self::from_micros(self.micros().saturating_sub(micros(length)))
     }
 }
 
@@ -112,7 +126,7 @@ fn micros(length: Duration) -> u64 {
 
 impl fmt::Debug for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} us", self.0)
+        write!(f, "{} us", self.micros())
     }
 }
 
@@ -131,8 +145,20 @@ mod tests {
         let (early, late) = (Moment::from_micros(5), Moment::from_micros(u64::MAX - 1));
         assert_eq!(early + Duration::from_millis(2), Moment::from_micros(2_005));
         assert_eq!((early - Duration::from_secs(1)).micros(), 0);
-        assert_eq!((late + Duration::MAX).micros(), u64::MAX);
+        assert_eq!((late + Duration::MAX).micros(), u64::MAX - 1);
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!((early + Duration::from_secs(3)).since(early), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_moment_that_may_be_missing_needs_no_more_memory() {
+        assert_eq!(size_of::<Option<Moment>>(), size_of::<Moment>());
+        for us in [0, 1, 1_790_000_000_000_000, u64::MAX - 1] {
+            let moment = Moment::from_micros(us);
+            assert_eq!((moment.micros(), serde_json::to_value(moment).unwrap()), (us, us.into()));
+        }
+        assert!(
+            Moment::default() == Moment::from_micros(0) && Moment::from_micros(0) < Moment::from_micros(1)
+        );
     }
 }

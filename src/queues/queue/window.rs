@@ -76,7 +76,11 @@ impl Past {
 }
 
 /// Serializes a time that may be missing as the ledger stores it, with 0 for none.
-#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
+#[expect(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference to the field"
+)]
 pub(in crate::queues) fn as_number<S: Serializer>(
     time: &Option<Moment>,
     serializer: S,
