@@ -10,13 +10,18 @@ use crate::model::{AccountId, fields_weight};
 /// The space of a document in addition to its JSON: its entries in the index and in memory. In bytes.
 const OVERHEAD: u64 = 1024;
 
-/// What is noted about a stored document.
+/// What a stored document counts for.
 #[derive(Debug)]
 struct StoredDocument {
     account: AccountId,
     bytes: u64,
-    /// For a soft-deleted document: its group, and the time of the deletion.
-    deleted: Option<(Group, u64)>,
+}
+
+/// When a document was soft-deleted, and which group it belongs to since then.
+#[derive(Debug)]
+struct Deletion {
+    group: Group,
+    at: u64,
 }
 
 /// A group of soft-deleted documents with a common limit: the hooks of an account, or the accounts of a tenant.
@@ -27,9 +32,12 @@ type Group = (Kind, AccountId);
 pub(super) struct Tenants {
     /// The tenant of every account that has a document, including deleted accounts.
     of: HashMap<AccountId, AccountId>,
-    /// The accounts of each tenant, without deleted ones.
-    accounts: HashMap<AccountId, BTreeSet<AccountId>>,
+    /// Each account below its tenant, without deleted ones. One set for all tenants: most tenants have one account, and a set
+    /// of its own would take four times the memory.
+    accounts: BTreeSet<(AccountId, AccountId)>,
     held: HashMap<(Kind, String), StoredDocument>,
+    /// The soft-deleted documents among those in `held`; few of all.
+    deletions: HashMap<(Kind, String), Deletion>,
     by_account: HashMap<AccountId, u64>,
     by_tenant: HashMap<AccountId, u64>,
     /// The soft-deleted documents of each group, oldest first.
@@ -79,46 +87,40 @@ impl Tenants {
         // Undo the document's former state first: it may have been charged to another tenant or have been soft-deleted.
         if let Some(before) = self.held.remove(&key) {
             self.count(before.account, 0, before.bytes);
-            if let Some((group, at)) = before.deleted
-                && let Some(all) = self.deleted.get_mut(&group)
-            {
-                all.remove(&(at, entry.id.clone()));
-                if all.is_empty() {
-                    self.deleted.remove(&group);
-                }
+        }
+        if let Some(Deletion { group, at }) = self.deletions.remove(&key)
+            && let Some(all) = self.deleted.get_mut(&group)
+        {
+            all.remove(&(at, entry.id.clone()));
+            if all.is_empty() {
+                self.deleted.remove(&group);
             }
         }
         let Some(doc) = entry.doc.as_ref() else { return };
         let Some(account) = payer(entry.kind, &entry.id, doc) else { return };
         let bytes = size(Some(doc));
         self.count(account, bytes, 0);
-        let deleted = is_deleted(doc).then(|| {
-            let at = doc.get("pvt_modified").and_then(Value::as_u64).unwrap_or(0);
-            (self.group(entry.kind, account), at)
-        });
-        if let Some((group, at)) = deleted {
-            self.deleted.entry(group).or_default().insert((at, entry.id.clone()));
-        }
         // Account and group as they are now, so that undoing this does not depend on where the account is by then.
-        self.held.insert(key, StoredDocument { account, bytes, deleted });
+        if is_deleted(doc) {
+            let at = doc.get("pvt_modified").and_then(Value::as_u64).unwrap_or(0);
+            let group = self.group(entry.kind, account);
+            self.deleted.entry(group).or_default().insert((at, entry.id.clone()));
+            self.deletions.insert(key.clone(), Deletion { group, at });
+        }
+        self.held.insert(key, StoredDocument { account, bytes });
     }
 
     /// Assigns an account to the tenant that its document names. Its bytes move with it.
     fn place(&mut self, id: AccountId, doc: Option<&Map<String, Value>>) {
         let before = self.of(id);
         let now = doc.map_or(id, |doc| tenant_in(id, doc));
-        if let Some(accounts) = self.accounts.get_mut(&before) {
-            accounts.remove(&id);
-            if accounts.is_empty() {
-                self.accounts.remove(&before);
-            }
-        }
+        self.accounts.remove(&(before, id));
         match doc {
             Some(_) => drop(self.of.insert(id, now)),
             None => drop(self.of.remove(&id)),
         }
         if doc.is_some_and(|doc| !is_deleted(doc)) {
-            self.accounts.entry(now).or_default().insert(id);
+            self.accounts.insert((now, id));
         }
         if before != now {
             // Everything that the account owns moves along, and not only its own document.
@@ -145,7 +147,8 @@ impl Tenants {
 
     /// The accounts of a tenant, without deleted ones.
     pub(super) fn accounts(&self, tenant: AccountId) -> Vec<AccountId> {
-        self.accounts.get(&tenant).into_iter().flatten().copied().collect()
+        let all = (tenant, AccountId(0))..=(tenant, AccountId(u128::MAX));
+        self.accounts.range(all).map(|(_, account)| *account).collect()
     }
 
     /// The bytes of all documents of a tenant.
