@@ -16,7 +16,8 @@ use super::document::{JournalEntry, Kind, sha256};
 use super::keys;
 use crate::model::{AccountId, HookId};
 
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// The library's cache. It takes up to twice this, and a page that is not in it comes from the system's page cache.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const MARK_BYTES: usize = 57;
 /// The version of the layout of entries (`keys.rs`). An index with another layout is rebuilt.
 const LAYOUT: u8 = 2;
