@@ -83,8 +83,8 @@ impl Target {
         let address = url.and_then(Address::new).map(Arc::new);
         // A list instead of a map: there is one for each hook, and most of a small map is spare capacity.
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let own_bytes = hook.custom_data.as_ref().map_or(0, fields_weight)
-            + hook.modifiers.as_ref().map_or(0, fields_weight);
+        let own_bytes = hook.custom_data.as_deref().map_or(0, fields_weight)
+            + hook.modifiers.as_deref().map_or(0, fields_weight);
         Self { hook, address, method, headers, share: OnceLock::new(), own_bytes }
     }
 

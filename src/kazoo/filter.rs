@@ -29,7 +29,7 @@ pub fn wanted(hook: &Hook, event: &Event<'_>) -> bool {
     match hook.trigger {
         Trigger::All => true,
         Trigger::Family(asked) if asked == family => {
-            passes_custom_data(hook.custom_data.as_ref(), family, event)
+            passes_custom_data(hook.custom_data.as_deref(), family, event)
         }
         Trigger::Family(asked) => families_of(event).any(|f| f == asked),
     }

@@ -147,10 +147,10 @@ pub struct Hook {
     /// Whether loopback legs match.
     pub include_internal_legs: bool,
     /// Members added to the payload; also contains the family's filter values
-    /// (`docs/kazoo/webhooks.md#assembling-a-payload`).
-    pub custom_data: Option<Map<String, Value>>,
+    /// (`docs/kazoo/webhooks.md#assembling-a-payload`). Boxed, because most hooks have none.
+    pub custom_data: Option<Box<Map<String, Value>>>,
     /// Undocumented payload filter of KAZOO (`docs/kazoo/webhooks.md#which-hooks-match`).
-    pub modifiers: Option<Map<String, Value>>,
+    pub modifiers: Option<Box<Map<String, Value>>>,
     /// Order of deliveries.
     pub ordering: Ordering,
     /// Signing secrets, newest first; empty: unsigned.

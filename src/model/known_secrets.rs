@@ -45,7 +45,7 @@ impl KnownSecrets {
     #[must_use]
     pub fn of_hook(hook: &Hook) -> Self {
         let headers = hook.headers.iter().map(|(name, value)| (name.clone(), value.clone().into()));
-        let mut document = hook.custom_data.clone().unwrap_or_default();
+        let mut document = hook.custom_data.as_deref().cloned().unwrap_or_default();
         document.insert("uri".to_owned(), hook.uri.clone().into());
         document.insert("headers".to_owned(), headers.collect::<Map<_, _>>().into());
         Self::of(&document)

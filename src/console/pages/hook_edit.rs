@@ -179,7 +179,7 @@ fn preview(document: &Map<String, Value>) -> Markup {
     let sample = Family::from_id(event).and_then(|family| {
         let trigger = Trigger::Family(family);
         let mut hook = Hook::new(HookId(0), AccountId::default(), trigger, String::new());
-        hook.custom_data = document.get("custom_data").and_then(Value::as_object).cloned();
+        hook.custom_data = document.get("custom_data").and_then(Value::as_object).cloned().map(Box::new);
         kazoo::sample_payload(&hook)
     });
     let Some(sample) = sample else { return html! { p.dim { "There is no sample for this event." } } };

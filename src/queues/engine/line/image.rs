@@ -93,7 +93,7 @@ impl Line {
         let mut line = Origin { start: from, ..origin }.line(QueueKey::Replay(run.job.id));
         line.queue.skip_to(from);
         line.uncounted_until = run.job.until;
-        line.replay = Some(run);
+        line.replay = Some(Box::new(run));
         line
     }
 

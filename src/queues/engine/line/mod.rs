@@ -56,7 +56,8 @@ pub(super) struct Line {
     uncounted_until: EventOffset,
     totals: Totals,
     gap: Option<Gap>,
-    replay: Option<ReplayRun>,
+    /// Boxed, because few of many lines are replays.
+    replay: Option<Box<ReplayRun>>,
 }
 
 impl Line {
@@ -112,7 +113,7 @@ impl Line {
 
     /// The replay, if this line is one.
     pub(super) fn replay(&self) -> Option<&ReplayRun> {
-        self.replay.as_ref()
+        self.replay.as_deref()
     }
 
     /// How many deliveries are not settled. Exact while the line is live and no lane has a rest in the log; otherwise the
@@ -132,8 +133,7 @@ impl Line {
 
     /// Whether the records of its next deliveries are worth their memory.
     fn keeps_records(&self, is_scarce: bool) -> bool {
-        self.replay.as_ref().is_none_or(ReplayRun::runs)
-            && !(is_scarce && self.queue.len() >= RECORDS_WHEN_SCARCE)
+        self.replay().is_none_or(ReplayRun::runs) && !(is_scarce && self.queue.len() >= RECORDS_WHEN_SCARCE)
     }
 
     /// An event has been routed: counts it, and takes it if the line is live and has room. Without room the line is live no
@@ -334,7 +334,7 @@ impl Line {
     /// Whether every delivery of its range is settled.
     pub(super) fn has_settled_range(&self) -> bool {
         let is_past = |run: &ReplayRun| self.queue.next() >= run.job.until;
-        self.replay.as_ref().is_some_and(is_past)
+        self.replay().is_some_and(is_past)
             && self.queue.is_empty()
             && !self.queue.has_spilled()
             && !self.is_reading()

@@ -60,7 +60,7 @@ impl Line {
             until: range.end,
             max,
             hook: Arc::clone(hook),
-            replay: self.replay.clone(),
+            replay: self.replay().cloned(),
             ordering: self.queue.ordering(),
             keep: false,
         };

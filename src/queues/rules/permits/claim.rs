@@ -42,7 +42,8 @@ pub(super) enum Wait {
 pub(in crate::queues) struct Claim {
     pub(super) holders: Holders,
     /// The holders from the moment at which the slot holds no permit, if its hook has changed while attempts were under way.
-    pub(super) next_holders: Option<Holders>,
+    /// Boxed, because there are many claims, and this is rare.
+    pub(super) next_holders: Option<Box<Holders>>,
     pub(super) held: u32,
     /// When it took its first permit. `None`: it holds none, or its hook's host has changed since.
     pub(super) first: Option<TakenAt>,

@@ -286,7 +286,7 @@ impl Permits {
             }
             if held == 0 {
                 permits.give_first_back(claim);
-                claim.holders = claim.next_holders.take().unwrap_or(claim.holders);
+                claim.holders = claim.next_holders.take().map_or(claim.holders, |next| *next);
             }
         });
     }
@@ -347,7 +347,7 @@ impl Permits {
             return;
         }
         if claim.held > 0 && (before.account != holders.account || claim.next_holders.is_some()) {
-            claim.next_holders = Some(holders);
+            claim.next_holders = Some(Box::new(holders));
             return;
         }
         self.change(slot, claim, |permits, claim| {
@@ -365,8 +365,8 @@ impl Permits {
         self.change(slot, claim, |_, claim| {
             // How the former hook's receiver behaves says nothing about the new one.
             claim.occupancy = occupancy::Occupancy::default();
-            claim.next_holders = (claim.held > 0).then_some(holders);
-            claim.holders = claim.next_holders.map_or(holders, |_| claim.holders);
+            claim.next_holders = (claim.held > 0).then(|| Box::new(holders));
+            claim.holders = if claim.next_holders.is_some() { claim.holders } else { holders };
         });
     }
 
