@@ -2,7 +2,7 @@
 
 use super::Queue;
 use super::lane::{LaneKey, ONE_LANE};
-use super::window::{EntryState, Past, WindowEntry};
+use super::window::{EntryState, WindowEntry};
 use crate::model::{EventOffset, Ordering};
 
 impl Queue {
@@ -34,9 +34,7 @@ impl Queue {
                 entry.first_failed = None;
             }
         }
-        for past in self.past.values_mut() {
-            *past = Past { attempts: past.attempts, ..Past::default() };
-        }
+        self.past.forget_tries();
         self.timers.clear();
         // In the order of the log, so that the oldest deliveries go first.
         let mut keys: Vec<(EventOffset, LaneKey)> =

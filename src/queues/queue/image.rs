@@ -65,6 +65,6 @@ impl Queue {
 
     /// What is known of deliveries outside the window.
     pub fn past(&self) -> impl Iterator<Item = (EventOffset, Past)> {
-        self.past.iter().map(|(offset, past)| (*offset, *past))
+        self.past.iter()
     }
 }

@@ -100,7 +100,7 @@ impl Queue {
         // What is known of offsets below `next` is needed only while the rest of some lane will be read again.
         if self.spilled == 0 && !(self.settled.is_empty() && self.past.is_empty()) {
             self.settled = self.settled.split_off(&next);
-            self.past = self.past.split_off(&next);
+            self.past.forget_below(next);
         }
     }
 
@@ -158,7 +158,7 @@ impl Queue {
 
     /// Puts a delivery at the end of its lane. Everything that is known of it from before applies again.
     pub(in crate::queues) fn insert(&mut self, offset: EventOffset, key: LaneKey, record: Option<Kept>) {
-        let past = self.past.remove(&offset).unwrap_or_default();
+        let past = self.past.take(offset).unwrap_or_default();
         let entry = WindowEntry {
             lane: key,
             tries: past.tries,

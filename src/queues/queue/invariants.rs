@@ -76,7 +76,7 @@ impl Queue {
             (last.is_none_or(|last| last < self.next), "the window is below `next`"),
             (!self.entries.keys().any(|o| self.settled.contains(o)), "no settled delivery is in the window"),
             (
-                !self.entries.keys().any(|o| self.past.contains_key(o)),
+                !self.entries.keys().any(|o| self.past.contains(*o)),
                 "a delivery in the window has its past in its entry only",
             ),
         ];

@@ -18,6 +18,7 @@ pub(in crate::queues) mod kept;
 pub(in crate::queues) mod lane;
 #[cfg(test)]
 mod model;
+mod pasts;
 mod shrink;
 mod waiting;
 pub(in crate::queues) mod window;
@@ -26,7 +27,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::{EventOffset, Moment, Ordering};
 use lane::{Lane, LaneKey, ONE_LANE};
-use window::{Past, WindowEntry, WindowLimits};
+use pasts::Pasts;
+use window::{WindowEntry, WindowLimits};
 
 /// A queue. Each file of this folder has the methods for one idea, and only these files see the fields. `invariants` says
 /// what is always true for the fields together.
@@ -53,7 +55,7 @@ pub struct Queue {
     settled: BTreeSet<EventOffset>,
     /// What is known of deliveries that have been tried and are not in the window: from before a restart, or from before
     /// `shrink` removed them.
-    past: BTreeMap<EventOffset, Past>,
+    past: Pasts,
     in_flight: u32,
     /// By delivery under way, the suspects before it that its lane had left behind when it started. Few: most lanes have no
     /// suspects. The lane alone does not say it later: suspects are released, and lanes become one, during an attempt.
@@ -77,7 +79,7 @@ impl Queue {
             next,
             touched: next,
             settled: BTreeSet::new(),
-            past: BTreeMap::new(),
+            past: Pasts::default(),
             in_flight: 0,
             passed: BTreeMap::new(),
             spilled: 0,

@@ -182,7 +182,7 @@ impl World {
             }
         }
         fresh.restore_settled(self.queue.settled.iter().copied());
-        fresh.past.extend(&self.queue.past);
+        fresh.past.extend(self.queue.past.iter());
         self.queue = fresh;
         self.under_way.clear();
     }

@@ -31,8 +31,7 @@ impl Queue {
                 tried.push((offset, past));
             }
         }
-        // A map that is filled one by one in descending order takes twice the memory.
-        self.past.append(&mut tried.into_iter().collect());
+        self.past.extend(tried);
         for entry in self.entries.values_mut() {
             entry.record = None;
         }
@@ -41,6 +40,12 @@ impl Queue {
         self.ready.shrink_to(keep);
         debug_assert_eq!(self.broken(), None);
         self.entries.len() < before
+    }
+
+    /// The hook is disabled. All tries begin again when it is enabled, so nobody needs to know those of deliveries outside the
+    /// window.
+    pub fn forget_tries(&mut self) {
+        self.past.forget_tries();
     }
 
     /// Removes a waiting delivery from its lane. Returns what is known of it.

@@ -65,6 +65,11 @@ pub struct Past {
 }
 
 impl Past {
+    /// A delivery of which only the number of attempts is known. It has all its tries.
+    pub(super) fn of_attempts(attempts: u16) -> Self {
+        Self { attempts, ..Self::default() }
+    }
+
     /// What an earlier run recorded, as far as it can be true: no failure is later than now, and no try is due later than
     /// the longest delay after now. Without this, a run whose clock was years ahead would hold its deliveries back for
     /// years.

@@ -206,6 +206,11 @@ impl Line {
         }
     }
 
+    /// Gives up memory because its hook is disabled: its tries begin again when it is enabled.
+    pub(super) fn forget_tries(&mut self) {
+        self.queue.forget_tries();
+    }
+
     /// Begins the next attempt, if one is ready. A replay needs a part of its hook's permits that is free (`has_share`), and
     /// follows its own pace.
     pub(super) fn start(&mut self, now: Moment, has_share: bool) -> Option<Start> {

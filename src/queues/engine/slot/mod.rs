@@ -297,6 +297,9 @@ impl Slot {
         if !self.is_open() {
             self.lines_mut().for_each(Line::shrink);
         }
+        if !self.hook.enabled {
+            self.lines_mut().for_each(Line::forget_tries);
+        }
     }
 
     /// Orders every line as the hook asks for; a line whose lane has a rest in the log keeps its ordering until then.
