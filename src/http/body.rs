@@ -45,14 +45,17 @@ pub(super) async fn read(
     let (mut values, most_values) = (Values::new(is_form), held.most_values());
     let reading = async {
         pin_mut!(body);
+        let mut whole = BytesMut::new();
         if !is_small {
             let bytes = announced.unwrap_or(most);
             // The tenant's share first, then the common memory: a tenant that waits for its own share holds
             // nothing of the others.
             held.keep(api.tenants.large_body(sender, bytes).await);
             held.grow_to(bytes).await;
+            // All at once: a buffer that grows is copied each time, and half of it may stay empty.
+            whole.reserve(announced.unwrap_or_default().min(most));
         }
-        let (mut whole, mut bytes) = (BytesMut::new(), 0);
+        let mut bytes = 0;
         while let Some(part) = body.next().await {
             let mut part = part.map_err(|_| ApiError::broken_body())?;
             bytes += part.remaining();
