@@ -25,6 +25,7 @@ impl World {
     pub(super) fn check(&mut self) {
         self.check_permits();
         self.check_probes();
+        self.check_versions();
         self.check_slots();
         self.check_cursors();
     }
@@ -108,6 +109,15 @@ impl World {
             };
             hold(slot.probe().is(flight.key), "a hook knows the probe that is under way", || {
                 format!("{:?}: {:?}", flight.key, slot.probe())
+            });
+        }
+    }
+
+    /// A hook never becomes again what it was before a change, also when its partition moves.
+    fn check_versions(&mut self) {
+        for hook in self.life.engines().flat_map(|engine| engine.slots.iter()).map(|(_, slot)| slot.hook()) {
+            hold(self.oracle.has_version(hook), "a hook is never an earlier version of itself", || {
+                format!("{}: {:?}", hook.id, hook.revision)
             });
         }
     }

@@ -52,6 +52,10 @@ impl World {
             let is_replay = |id| self.tenants.hook_of_replay(id).is_some();
             let recovered = recover_some(&self.life.ledger.reader, set, is_replay);
             let recovered = Box::new(recovered.map_err(|error| Died(error.to_string()))?);
+            // The new shard then has changes to take that are older than the documents which it reads.
+            if self.random.percent(30) {
+                self.change_in_a_hurry(set);
+            }
             self.say(|_| format!("partitions {set} are taken by shard {to}"));
             self.life.ask(to, |answer| Command::Gain(set, recovered, answer));
             let running = self.replays.values().filter(|job| !job.has_ended());

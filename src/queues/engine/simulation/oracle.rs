@@ -58,6 +58,8 @@ pub(super) struct Oracle {
     pub(super) due: BTreeMap<QueueId, BTreeSet<EventOffset>>,
     /// Every version that a hook has had, also one that was deleted and had the same id.
     versions: BTreeMap<HookId, Vec<Arc<Hook>>>,
+    /// By hook: the latest of its versions that an engine has had.
+    had: BTreeMap<HookId, usize>,
     /// By hook: its first version, if deleted hooks had the same id.
     made: BTreeMap<HookId, usize>,
     courses: BTreeMap<QueueId, Course>,
@@ -135,6 +137,17 @@ impl Oracle {
     /// How many versions a hook has had.
     pub(super) fn versions_of(&self, hook: HookId) -> usize {
         self.versions.get(&hook).map_or(0, Vec::len)
+    }
+
+    /// An engine has this version of a hook. Returns whether no engine has had a later one before.
+    pub(super) fn has_version(&mut self, hook: &Arc<Hook>) -> bool {
+        let versions = self.versions.get(&hook.id).map_or(&[][..], Vec::as_slice);
+        // Callflow webhooks have no document, so they have no versions.
+        let Some(at) = versions.iter().rposition(|version| Arc::ptr_eq(version, hook)) else { return true };
+        let latest = self.had.entry(hook.id).or_default();
+        let follows = at >= *latest;
+        *latest = at;
+        follows
     }
 
     /// Whether all versions of a hook have wanted an event since the hook had that number of versions.

@@ -13,7 +13,7 @@ use crate::model::{
     Account, AccountId, Birth, Encoding, Event, EventOffset, FailureLimits, Family, Format, Hook, HookId,
     Mended, Ordering, QueueId, QueueKey, ReplayId, Source, Trigger,
 };
-use crate::queues::{Command, Directory};
+use crate::queues::{Command, Directory, Partition, Partitions};
 use crate::state::Change;
 
 const MOST_HOOKS: usize = 6;
@@ -244,8 +244,24 @@ impl World {
     }
 
     fn change_hook(&mut self) {
-        let Some(hook) = self.any_hook() else { return };
-        let mut changed = (*hook).clone();
+        if let Some(hook) = self.any_hook() {
+            self.change(&hook);
+        }
+    }
+
+    /// A person changes a hook of these partitions a few times, one change after the other.
+    pub(super) fn change_in_a_hurry(&mut self, set: Partitions) {
+        let ids: Vec<_> = self.hooks.keys().copied().filter(|id| set.contains(Partition::of(*id))).collect();
+        let Some(id) = self.random.pick(&ids) else { return };
+        for _ in 0..self.random.count(2, 4) {
+            if let Some(hook) = self.hooks.get(&id).cloned() {
+                self.change(&hook);
+            }
+        }
+    }
+
+    fn change(&mut self, hook: &Hook) {
+        let mut changed = hook.clone();
         match self.random.below(6) {
             0 => changed.uri = uri(self.random.below(HOSTS)),
             1 => changed.trigger = self.trigger(),
