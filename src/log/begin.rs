@@ -1,6 +1,5 @@
-//! The first offset of a log, in a separate file: retention has removed everything below it. When the oldest
-//! segment
-//! starts at a later offset, the log has lost segments. Format: first offset u64 | CRC-32C u32, little-endian.
+//! The first offset of a log, in a separate file: retention has removed everything below it. When the oldest segment starts at a
+//! later offset, the log has lost segments. Format: first offset u64 | CRC-32C u32, little-endian.
 
 use std::io;
 use std::path::Path;
