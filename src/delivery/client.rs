@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use url::{Position, Url};
 
 use super::connect::{Connector, Destination, NoConnection};
 use super::guard::Guard;
+use super::headers::Headers;
 use super::idle::{Idle, Open};
 use super::stopwatch::{Phase, Stopwatch};
 use super::transport::TransportLimits;
@@ -74,22 +75,21 @@ impl Client {
         request: Outgoing,
         watch: &mut Stopwatch,
     ) -> Result<(Response<Incoming>, Open), RequestError> {
-        let (address, account) = (request.address.clone(), request.account);
+        let address = &*request.address;
         let within = request.timeout.unwrap_or(self.timeout);
-        let mut request = request.into_request();
         // At most two turns: a second one always uses a new connection.
         let mut fresh = false;
         loop {
             let waiting = if fresh { None } else { self.idle.take(&address.origin) };
             // The receiver may be closing an idle connection; the request is then repeated on a new one.
-            let (again, mut open) = match waiting {
-                // The clone shares the body, so it is cheap.
-                Some(open) => (Some(request.clone()), open),
+            let was_kept = waiting.is_some();
+            let mut open = match waiting {
+                Some(open) => open,
                 // Boxed, to keep the future of an attempt small.
-                None => (None, Box::pin(self.connect(&address, account, within, watch)).await?),
+                None => Box::pin(self.connect(address, request.account, within, watch)).await?,
             };
             watch.begin(Phase::Answer);
-            let answering = pin!(open.sender.try_send_request(request));
+            let answering = pin!(open.sender.try_send_request(request.message()));
             match open.during(answering).await {
                 Ok(response) => return Ok((response, open)),
                 Err(error) => {
@@ -97,15 +97,13 @@ impl Client {
                     // RFC 9112, 9.5: the receiver closed the connection while the request was on its way, without
                     // sending any part of an answer.
                     let closed = error.is_closed() || error.is_canceled() || error.is_incomplete_message();
-                    match again.filter(|_| unread.is_empty() && (closed || broke(&error))) {
-                        Some(unanswered) => {
-                            // A repetition is safe only because no byte of an answer came: the receiver has closed
-                            // the connection without a sign that it has taken the request.
-                            self.idle.was_closed(&address.origin);
-                            (request, fresh) = (unanswered, true);
-                        }
-                        None => return Err(RequestError::Broken { error, unread }),
+                    if !was_kept || !unread.is_empty() || !(closed || broke(&error)) {
+                        return Err(RequestError::Broken { error, unread });
                     }
+                    // A repetition is safe only because no byte of an answer came: the receiver has closed the
+                    // connection without a sign that it has taken the request.
+                    self.idle.was_closed(&address.origin);
+                    fresh = true;
                 }
             }
         }
@@ -186,7 +184,7 @@ pub(super) struct Outgoing {
     pub(super) hook: HookId,
     pub(super) account: AccountId,
     pub(super) address: Arc<Address>,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Headers,
     pub(super) body: Bytes,
     /// Time limit; `None` for the client's.
     pub(super) timeout: Option<Duration>,
@@ -195,11 +193,12 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn into_request(self) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body));
-        *request.method_mut() = self.method;
+    /// The request itself. It can be made again, and shares the body each time.
+    fn message(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.address.path.clone();
-        *request.headers_mut() = self.headers;
+        *request.headers_mut() = self.headers.map();
         request.headers_mut().entry(header::HOST).or_insert_with(|| self.address.host.clone());
         request
     }

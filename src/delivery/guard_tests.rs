@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::super::client::{Address, Client, Outgoing};
+use super::super::headers::Headers;
 use super::super::idle::IdleLimits;
 use super::super::send::{Caps, send};
 use super::super::transport::TransportLimits;
@@ -63,7 +64,7 @@ async fn get(guard: &Guard, port: u16) -> AttemptResult {
         hook: HookId::default(),
         account: AccountId::default(),
         address: Arc::new(Address::new(url).expect("an address")),
-        headers: http::HeaderMap::new(),
+        headers: Headers::Map(http::HeaderMap::new()),
         body: bytes::Bytes::new(),
         timeout: None,
         span_id: None,

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::super::client::{Address, Client, Outgoing};
 use super::super::guard::Guard;
+use super::super::headers::Headers;
 use super::super::idle::IdleLimits;
 use super::super::names::Names;
 use super::super::send::{Caps, send};
@@ -72,7 +73,7 @@ async fn get(client: &Client, url: &str) -> AttemptResult {
         hook: crate::model::HookId::default(),
         account: crate::model::AccountId::default(),
         address: Arc::new(Address::new(url.parse().unwrap()).unwrap()),
-        headers: http::HeaderMap::new(),
+        headers: Headers::Map(http::HeaderMap::new()),
         body: bytes::Bytes::new(),
         timeout: None,
         span_id: None,

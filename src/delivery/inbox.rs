@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::client::Outgoing;
-use super::request::shown_headers;
 use crate::model::{AccountId, HookId, Received, Response, inbox_status};
 use crate::state::State;
 
@@ -57,7 +56,7 @@ impl Inbox {
             at_us: now_us,
             method: request.method.to_string(),
             uri: request.address.url.to_string(),
-            headers: shown_headers(&request.headers),
+            headers: request.headers.shown(),
             // A slice would keep the whole body in memory.
             body: Bytes::copy_from_slice(body),
             body_bytes: request.body.len(),

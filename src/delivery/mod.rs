@@ -6,6 +6,7 @@ mod client;
 mod connect;
 mod fault;
 mod guard;
+mod headers;
 mod idle;
 mod inbox;
 mod names;

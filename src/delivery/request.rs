@@ -1,7 +1,5 @@
 //! Builds the request of a job: KAZOO's body and headers, then our headers, then the hook's own.
 
-use std::fmt::{Display, Write};
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,21 +7,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Method;
-use http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::client::{Address, Outgoing};
+use super::headers::{Headers, Identity, Parts, Trace, Values};
 use super::room::Share;
 use super::sign::signature;
 use crate::kazoo::{self, Extras, PayloadError};
 use crate::model::{
     AccountId, DeliveryId, Event, Family, Format, Hook, Job, Unsendable, Verb, fields_weight,
 };
-
-/// Capacity for all headers of a usual request, so that the map does not grow: three of the hook, five to seven of
-/// the attempt, the content type, and two that the client adds.
-const HEADERS: usize = 12;
 
 /// The parts of a request that are the same for all deliveries of a hook.
 #[derive(Debug)]
@@ -32,7 +27,7 @@ pub(super) struct Target {
     pub(super) hook: Arc<Hook>,
     address: Option<Arc<Address>>,
     method: Method,
-    headers: Box<[(HeaderName, HeaderValue)]>,
+    headers: Arc<[(HeaderName, HeaderValue)]>,
     /// The hook's share of the memory for large events.
     pub(super) share: OnceLock<Share>,
     /// Bytes that the hook adds to every payload.
@@ -125,87 +120,31 @@ impl Target {
         } else {
             self.address.clone().ok_or(NoRequest::InvalidUri)?
         };
-        let mut headers = HeaderMap::with_capacity(HEADERS.max(self.headers.len() + 8));
-        headers.extend(self.headers.iter().cloned());
-        if let Some(content_type) = wire.content_type {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        }
         let timestamp_s = around.now_us / 1_000_000;
-        let mut values = Values::default();
-        let id = values.write(&around.delivery);
-        let timestamp = values.write(&timestamp_s);
-        let event_id = values.write(&around.delivery.event);
-        let attempt = values.write(&job.attempt);
+        let identity = Identity {
+            delivery: &around.delivery,
+            timestamp_s,
+            event: &around.delivery.event,
+            attempt: job.attempt,
+        };
         // Signed with the time of this attempt, so that a receiver can refuse an old request that somebody has
         // recorded.
-        let signed = (!self.hook.secrets.is_empty()).then(|| {
-            let id = values.text(&id);
-            let signature = signature(&self.hook.secrets, id, timestamp_s, &wire.body);
-            values.write(&signature)
-        });
-        // All values share one buffer, because separate values would be an allocation each.
-        let values = Bytes::from(values.0);
-        let mut put = |name: &'static str, value: Range<usize>| {
-            if let Ok(value) = HeaderValue::from_maybe_shared(values.slice(value)) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
+        let sign = |id: &str| {
+            let is_signed = !self.hook.secrets.is_empty();
+            is_signed.then(|| signature(&self.hook.secrets, id, timestamp_s, &wire.body))
         };
-        put("webhook-id", id);
-        put("webhook-timestamp", timestamp);
-        put("x-event-id", event_id);
-        put("x-attempt", attempt);
-        if let Some(signed) = signed {
-            put("webhook-signature", signed);
-        }
+        let headers = Headers::Parts(Parts {
+            of_hook: Arc::clone(&self.headers),
+            content_type: wire.content_type,
+            values: Values::new(&identity, sign),
+            trace: Trace::of(&event, around.span_id),
+            is_replay: job.replay,
+        });
         let span_id = event.trace.map(|_| around.span_id);
-        put_trace(&mut headers, &event, around.span_id);
-        if job.replay {
-            headers.insert("x-replay", HeaderValue::from_static("true"));
-        }
         let timeout = self.hook.timeout_ms.map(Duration::from_millis);
         let body = if wire.verb == Verb::Get { Bytes::new() } else { wire.body.into() };
         let (method, hook, account) = (self.method.clone(), self.hook.id, self.hook.account);
         Ok(Outgoing { method, hook, account, address, headers, body, timeout, span_id })
-    }
-}
-
-/// Headers as people see them.
-pub(super) fn shown_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
-}
-
-/// Adds the attempt's own span in the event's trace.
-fn put_trace(headers: &mut HeaderMap, event: &Event<'_>, span_id: u64) {
-    let Some(span) = event.trace else { return };
-    if let Ok(value) = HeaderValue::try_from(span.child(span_id).to_string()) {
-        headers.insert("traceparent", value);
-    }
-    if let Some(state) = HeaderValue::from_str(event.trace_state).ok().filter(|state| !state.is_empty()) {
-        headers.insert("tracestate", state);
-    }
-}
-
-/// The values of a request's headers in one allocation.
-struct Values(String);
-
-impl Default for Values {
-    fn default() -> Self {
-        Self(String::with_capacity(128))
-    }
-}
-
-impl Values {
-    /// Adds a value and returns its range.
-    fn write(&mut self, value: &impl Display) -> Range<usize> {
-        let start = self.0.len();
-        // Writing to a String cannot fail.
-        let _written = write!(self.0, "{value}");
-        start..self.0.len()
-    }
-
-    fn text(&self, at: &Range<usize>) -> &str {
-        self.0.get(at.clone()).unwrap_or_default()
     }
 }
 

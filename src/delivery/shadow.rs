@@ -90,23 +90,25 @@ pub(super) fn shadow(result: AttemptResult) -> AttemptResult {
 /// The request for the sink: without the receiver's credentials, and without those of the hook's own headers that may
 /// be secret.
 fn diverted(mut request: Outgoing, hook: &Hook, target: &SinkTarget) -> Outgoing {
-    request.headers.remove(AUTHORIZATION);
-    for (name, value) in &hook.headers {
-        let is_secret = masked(&format!("headers.{name}"), &value.as_str().into()) == MASK;
-        if let Ok(name) = HeaderName::try_from(name.as_str())
-            && is_secret
-        {
-            request.headers.remove(name);
-        }
-    }
     let receiver = Url::parse(&hook.uri).ok();
-    if let Some(Ok(uri)) = receiver.as_ref().map(|url| HeaderValue::try_from(masked_uri(url.as_str()))) {
-        request.headers.insert("x-shadow-uri", uri);
-    }
-    request.headers.insert("x-shadow", HeaderValue::from_static("true"));
-    if let Some(authorization) = &target.authorization {
-        request.headers.insert(AUTHORIZATION, authorization.clone());
-    }
+    request.headers.change(|headers| {
+        headers.remove(AUTHORIZATION);
+        for (name, value) in &hook.headers {
+            let is_secret = masked(&format!("headers.{name}"), &value.as_str().into()) == MASK;
+            if let Ok(name) = HeaderName::try_from(name.as_str())
+                && is_secret
+            {
+                headers.remove(name);
+            }
+        }
+        if let Some(Ok(uri)) = receiver.as_ref().map(|url| HeaderValue::try_from(masked_uri(url.as_str()))) {
+            headers.insert("x-shadow-uri", uri);
+        }
+        headers.insert("x-shadow", HeaderValue::from_static("true"));
+        if let Some(authorization) = &target.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+    });
     let payload = receiver.filter(|_| request.method == Method::GET);
     let payload = payload.and_then(|receiver| added(&request.address.url, &receiver));
     let address = payload.and_then(|query| {
@@ -131,6 +133,7 @@ mod tests {
     use http::HeaderMap;
     use serde_json::json;
 
+    use super::super::headers::Headers;
     use super::*;
     use crate::kazoo;
 
@@ -151,14 +154,15 @@ mod tests {
             hook: hook.id,
             account: hook.account,
             address: Arc::new(Address::new(url).unwrap()),
-            headers,
+            headers: Headers::Map(headers),
             body: Bytes::new(),
             timeout: None,
             span_id: None,
         };
         let request = diverted(request, &hook, &sink_target("http://me:pw@sink.example/in#x").unwrap());
         assert_eq!(request.address.url.as_str(), "http://sink.example/in?call_id=c");
-        let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap());
+        let headers = request.headers.map();
+        let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
         assert_eq!(header("x-shadow"), Some("true"));
         assert_eq!(header("x-shadow-uri"), Some("https://***@r.example/a?key=***"));
         assert_eq!((header("x-api-key"), header("webhook-id")), (None, Some("d")));

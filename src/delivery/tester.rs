@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::client::Outgoing;
-use super::request::{NoRequest, Surroundings, Target, shown_headers};
+use super::request::{NoRequest, Surroundings, Target};
 use super::send::{Caps, Exchange, Sender};
 use super::transport::Transport;
 use crate::model::{
@@ -114,7 +114,9 @@ impl Inner {
             Err(NoRequest::Filtered) => return tested(None, AttemptResult::NothingToSend, 0),
             Err(NoRequest::Unsendable(why)) => return tested(None, AttemptResult::Unsendable(why), 0),
         };
-        request.headers.insert("x-test", HeaderValue::from_static("true"));
+        request.headers.change(|headers| {
+            headers.insert("x-test", HeaderValue::from_static("true"));
+        });
         let shown = sent_request(&request);
         if self.transport.guard.forbids(&request.address.url) {
             return tested(Some(shown), AttemptResult::failed(TransportError::ForbiddenAddress), 0);
@@ -133,7 +135,7 @@ fn sent_request(request: &Outgoing) -> SentRequest {
     SentRequest {
         method: request.method.to_string(),
         uri: request.address.url.to_string(),
-        headers: shown_headers(&request.headers),
+        headers: request.headers.shown(),
         body: request.body.clone(),
     }
 }
