@@ -11,11 +11,9 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::model::Event;
 
-/// Capacity for all headers of a usual request, so that the map does not grow: four of the hook, four to eight of the attempt,
-/// and one that the client adds.
-const CAPACITY: usize = 12;
-/// The headers of an attempt that no hook has: at most this many.
-const OF_ATTEMPT: usize = 10;
+/// The headers that a usual request has beside those of its hook: the content type, five values, a mark, and one that the client
+/// adds. With this capacity its map does not grow.
+const OF_ATTEMPT: usize = 8;
 
 /// The headers of a request.
 #[derive(Debug)]
@@ -51,6 +49,7 @@ pub(super) struct Values {
     text: Bytes,
     /// Where each value ends, in the order of [`NAME`].
     ends: [usize; NAMES],
+    is_signed: bool,
 }
 
 /// The number of values.
@@ -88,21 +87,20 @@ impl Values {
             *end = text.len();
         }
         let [id, ..] = ends;
-        if let Some(signature) = sign(text.get(..id).unwrap_or_default()) {
-            text.push_str(&signature);
-        }
+        let signature = sign(text.get(..id).unwrap_or_default());
+        text.push_str(signature.as_deref().unwrap_or_default());
         if let Some(last) = ends.last_mut() {
             *last = text.len();
         }
-        Self { text: text.into(), ends }
+        Self { text: text.into(), ends, is_signed: signature.is_some() }
     }
 
     /// Each value with its name. A request that is not signed has no signature.
     fn iter(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let starts = std::iter::once(0).chain(self.ends);
-        let ranges = starts.zip(self.ends).map(|(start, end)| start..end).filter(|range| !range.is_empty());
-        NAME.iter().zip(ranges).filter_map(|(name, range)| {
-            let value = HeaderValue::from_maybe_shared(self.text.slice(range)).ok()?;
+        let count = if self.is_signed { NAMES } else { NAMES - 1 };
+        NAME.iter().zip(starts.zip(self.ends)).take(count).filter_map(|(name, (start, end))| {
+            let value = HeaderValue::from_maybe_shared(self.text.slice(start..end)).ok()?;
             Some((name.clone(), value))
         })
     }
@@ -119,7 +117,7 @@ impl Trace {
 
 impl Parts {
     fn map(&self) -> HeaderMap {
-        let mut map = HeaderMap::with_capacity(CAPACITY.max(self.of_hook.len() + OF_ATTEMPT));
+        let mut map = HeaderMap::with_capacity(self.of_hook.len() + OF_ATTEMPT);
         map.extend(self.of_hook.iter().cloned());
         if let Some(content_type) = self.content_type {
             map.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -199,6 +197,9 @@ mod tests {
         assert_eq!((headers.shown(), headers.shown()), (expected.to_vec(), expected.to_vec()));
         // Neither signed nor a replay.
         assert_eq!(parts(None, false).shown(), expected[..6]);
+        // Every secret has expired: signed by none.
+        let last = parts(Some(""), false).shown().pop();
+        assert_eq!(last, Some(("webhook-signature".to_owned(), String::new())));
     }
 
     #[test]
