@@ -63,8 +63,8 @@ pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
         disable_reason: disabled_message.filter(|_| !enabled),
         include_subaccounts: text(doc, "include_subaccounts").flag().unwrap_or(false),
         include_internal_legs: text(doc, "include_internal_legs").flag().unwrap_or(true),
-        custom_data: object(doc, "custom_data").map(Box::new),
-        modifiers: object(doc, "modifiers").map(Box::new),
+        custom_data: object(doc, "custom_data"),
+        modifiers: object(doc, "modifiers"),
         ordering: ordering(doc),
         secrets: secrets(doc),
         headers: sent_headers(doc),
@@ -96,8 +96,8 @@ pub(super) fn text<'d>(doc: &'d Object, key: &str) -> Text<'d> {
     doc.get(key).map(Text::from_value).unwrap_or_default()
 }
 
-pub(super) fn object(doc: &Object, key: &str) -> Option<Object> {
-    doc.get(key).and_then(Value::as_object).cloned()
+pub(super) fn object(doc: &Object, key: &str) -> Option<Box<Object>> {
+    doc.get(key).and_then(Value::as_object).cloned().map(Box::new)
 }
 
 fn unsigned(doc: &Object, key: &str) -> Option<u64> {

@@ -43,7 +43,7 @@ pub fn one_shot(event: &Event<'_>) -> Result<Hook, OneShotError> {
         format: format(&doc),
         tries: tries(&doc),
         headers: sent_headers(&doc),
-        custom_data: object(&doc, "custom_data").map(Box::new),
+        custom_data: object(&doc, "custom_data"),
         one_shot: true,
         ..Hook::new(id, account, Trigger::Family(Family::Callflow), uri)
     })
